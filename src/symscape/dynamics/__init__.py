@@ -1,0 +1,54 @@
+"""Losses, integrators and training loops for one network or an ensemble of them."""
+
+from symscape.dynamics._chebyshev import Chebyshev
+from symscape.dynamics._controllers import ErrorPerStep, FixedStep, GradientChange
+from symscape.dynamics._ensemble import train_ensemble
+from symscape.dynamics._euler_thesis import EulerThesis
+from symscape.dynamics._fire import Fire
+from symscape.dynamics._first_order import Adam, GradientDescent
+from symscape.dynamics._losses import (
+    CrossEntropy,
+    Hinge,
+    Loss,
+    MulticlassHinge,
+    SoftHinge,
+    Square,
+)
+from symscape.dynamics._result import EnsembleResult, Snapshot, TrainResult
+from symscape.dynamics._runge_kutta import RungeKutta
+from symscape.dynamics._sgd import SGD
+from symscape.dynamics._stepper import Integrator
+from symscape.dynamics._stop import Plateau, Record, Status, Stop
+from symscape.dynamics._tableau import BOGACKI_SHAMPINE, ButcherTableau
+from symscape.dynamics._train import train
+
+__all__ = [
+    "BOGACKI_SHAMPINE",
+    "SGD",
+    "Adam",
+    "ButcherTableau",
+    "Chebyshev",
+    "CrossEntropy",
+    "EnsembleResult",
+    "ErrorPerStep",
+    "EulerThesis",
+    "Fire",
+    "FixedStep",
+    "GradientChange",
+    "GradientDescent",
+    "Hinge",
+    "Integrator",
+    "Loss",
+    "MulticlassHinge",
+    "Plateau",
+    "Record",
+    "RungeKutta",
+    "Snapshot",
+    "SoftHinge",
+    "Square",
+    "Status",
+    "Stop",
+    "TrainResult",
+    "train",
+    "train_ensemble",
+]

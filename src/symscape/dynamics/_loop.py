@@ -1,0 +1,207 @@
+"""The loop: steps, looks, records, and lets finished members go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+from torch import Tensor
+
+from symscape.dynamics._objective import Objective
+from symscape.dynamics._result import Snapshot, TrainResult
+from symscape.dynamics._stepper import Stepper
+from symscape.dynamics._stop import Record, Status, Stop
+
+__all__ = ["run"]
+
+_COLUMNS = ("step", "time", "loss", "n_delta", "misclassified", "grad_norm")
+
+
+@dataclass
+class _Member:
+    """What the loop remembers about one member."""
+
+    index: int
+    lines: list[tuple[float, ...]] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
+    levels: list[float] = field(default_factory=list)
+    window_start: int = 0
+    window_loss: float = math.inf
+
+
+def run(stepper: Stepper, stop: Stop, record: Record, test: Objective | None) -> list[TrainResult]:
+    """Run every member of ``stepper`` to its end.
+
+    Args:
+        stepper: the members and their integrator.
+        stop: when a member ends.
+        record: what is written down.
+        test: the objective on the test set, or None.
+
+    Returns:
+        One result per member, in order.
+    """
+    loop = _Loop(stepper, stop, record, test)
+    while loop.members:
+        loop.look()
+        if loop.members:
+            stepper.advance()
+            loop.iteration += 1
+    return [loop.results[index] for index in sorted(loop.results)]
+
+
+class _Loop:
+    def __init__(
+        self, stepper: Stepper, stop: Stop, record: Record, test: Objective | None
+    ) -> None:
+        self.stepper, self.stop, self.test = stepper, stop, test
+        self.iteration = 0
+        levels = sorted(record.loss_levels, reverse=True)
+        count = stepper.objective.members
+        self.members = [_Member(index, levels=list(levels)) for index in range(count)]
+        self.results: dict[int, TrainResult] = {}
+        self._schedule = record.steps()
+        self._next_record = next(self._schedule)
+        self._start = self._last = perf_counter()
+        self._share = 0.0
+
+    def look(self) -> None:
+        """Record and end members, where it is time to."""
+        stop, stepper = self.stop, self.stepper
+        now = perf_counter()
+        late = stop.wall_time is not None and now - self._start >= stop.wall_time
+        due = self.iteration >= self._next_record
+        check = self.iteration % stop.check_every == 0 or self.iteration >= stop.max_steps
+        if not (due or check or late):
+            return
+        losses = stepper.objective.per_pattern(stepper.measures)
+        counts = stepper.measures.n_delta
+        ended: dict[int, Status] = {}
+        for position, member in enumerate(self.members):
+            loss, n_delta = losses[position], counts[position]
+            if member.levels and loss <= member.levels[0]:
+                self._keep_weights(position, loss, n_delta)
+            status = self._status(position, loss, n_delta, late)
+            if status is not None:
+                ended[position] = status
+        if due:
+            self._write_lines([p for p in range(len(self.members)) if p not in ended])
+            while self._next_record <= self.iteration:
+                self._next_record = next(self._schedule)
+        if ended:
+            self._let_go(ended)
+
+    def _status(self, position: int, loss: float, n_delta: int, late: bool) -> Status | None:
+        stop, stepper, member = self.stop, self.stepper, self.members[position]
+        steps = stepper.steps[position]
+        if not math.isfinite(loss):
+            return "diverged"
+        if stop.zero_loss and n_delta == 0:
+            return "converged"
+        if stop.loss_below is not None and loss < stop.loss_below:
+            return "converged"
+        if steps >= stop.max_steps or stepper.time[position] >= stepper.max_time or late:
+            return "out_of_budget"
+        if stepper.stalled(position):
+            return "stalled"
+        plateau = stop.plateau
+        if plateau is not None and steps - member.window_start >= plateau.steps:
+            if loss > member.window_loss * (1.0 - plateau.fraction):
+                return "stalled"
+            member.window_start, member.window_loss = steps, loss
+        return None
+
+    def _keep_weights(self, position: int, loss: float, n_delta: int) -> None:
+        member, stepper = self.members[position], self.stepper
+        w = stepper.network_weights()[position].clone()
+        while member.levels and loss <= member.levels[0]:
+            snapshot = Snapshot(
+                member.levels.pop(0),
+                stepper.steps[position],
+                stepper.time[position],
+                loss,
+                n_delta,
+                w,
+            )
+            member.snapshots.append(snapshot)
+
+    def _write_lines(self, positions: list[int]) -> None:
+        """One line of history for each of these members, at their present state."""
+        if not positions:
+            return
+        stepper, measures = self.stepper, self.stepper.measures
+        columns: list[Sequence[float]] = [
+            stepper.steps,
+            stepper.time,
+            measures.loss,
+            measures.n_delta,
+            measures.misclassified,
+            stepper.grad_norm(),
+        ]
+        if self.test is not None:
+            columns.append(_error(self.test, stepper.network_weights()))
+        for position in positions:
+            self.members[position].lines.append(tuple(column[position] for column in columns))
+
+    def _let_go(self, ended: dict[int, Status]) -> None:
+        """Store the results of the members that ended, and go on with the others."""
+        now = perf_counter()
+        self._share += (now - self._last) / len(self.members)
+        for position, status in ended.items():
+            self.results[self.members[position].index] = self._result(position, status)
+        left = [position for position in range(len(self.members)) if position not in ended]
+        self.members = [self.members[position] for position in left]
+        if left:
+            self.stepper.keep(left)
+            if self.test is not None:
+                self.test = self.test.select(left)
+        self._last = perf_counter()
+
+    def _result(self, position: int, status: Status) -> TrainResult:
+        stepper, member = self.stepper, self.members[position]
+        w = stepper.network_weights()[position : position + 1].clone()
+        time, where, measures = stepper.time[position], position, stepper.measures
+        converged = status == "converged" and measures.n_delta[position] == 0
+        located = stepper.locate_zero_loss(position) if converged else None
+        if located is not None:
+            (w, time, measures), where = located, 0
+        test = None if self.test is None else self.test.select([position])
+        error = math.nan if test is None else _error(test, w)[0]
+        numbers = (
+            measures.loss[where],
+            measures.n_delta[where],
+            measures.misclassified[where],
+            stepper.grad_norm()[position],
+        )
+        line = (stepper.steps[position], time, *numbers)
+        member.lines.append(line if test is None else (*line, error))
+        columns = _COLUMNS if test is None else (*_COLUMNS, "test_error")
+        table = [np.array(column) for column in zip(*member.lines, strict=True)]
+        history = dict(zip(columns, table, strict=True))
+        loss, n_delta, misclassified, grad_norm = numbers
+        return TrainResult(
+            w=w[0],
+            status=status,
+            steps=stepper.steps[position],
+            evaluations=stepper.evaluations,
+            time=time,
+            wall_seconds=self._share,
+            loss=loss,
+            n_delta=n_delta,
+            misclassified=misclassified,
+            grad_norm=grad_norm,
+            forced=stepper.forced[position],
+            test_error=error,
+            best_test_error=math.nan if test is None else float(history["test_error"].min()),
+            history=history,
+            snapshots=tuple(member.snapshots),
+        )
+
+
+def _error(test: Objective, w: Tensor) -> list[float]:
+    """Fraction of misclassified test patterns of each member."""
+    wrong = test.loss.misclassified(test.predictor(w), test.y)
+    return wrong.double().mean(-1).tolist()

@@ -1,0 +1,110 @@
+"""When a run ends, and what it writes down on the way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Plateau", "Record", "Status", "Stop"]
+
+Status = Literal["converged", "stalled", "out_of_budget", "diverged"]
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Stop when the loss fell by less than the fraction ``fraction`` over ``steps`` steps.
+
+    Args:
+        steps: length of the window in steps, >= 1.
+        fraction: relative decrease below which the run counts as stalled, in (0, 1).
+    """
+
+    steps: int
+    fraction: float = 1e-3
+
+    def __post_init__(self) -> None:
+        _check("steps", self.steps, 1)
+        if not 0 < self.fraction < 1:
+            raise ValueError(f"fraction: {self.fraction!r} given; allowed: a number in (0, 1)")
+
+
+@dataclass(frozen=True)
+class Stop:
+    """When a run ends.
+
+    Args:
+        max_steps: largest number of (accepted) steps; the run is then ``out_of_budget``.
+        max_time: flow time at which the run ends, or None; ``out_of_budget``. Flows shorten
+            their last step to end at it exactly.
+        wall_time: seconds of computation, or None; ``out_of_budget``.
+        zero_loss: end as ``converged`` as soon as no constraint is unsatisfied (N_Delta = 0). For
+            flows the time of it is located inside the step.
+        loss_below: end as ``converged`` when the mean of the loss function over the training set
+            (with alpha: alpha^2 times the loss) is below it, or None. The default counts a
+            quadratic hinge that decays to 0 without ever crossing it as fitted.
+        plateau: end as ``stalled`` when the loss stops falling, or None.
+        check_every: steps between two looks at the conditions (stochastic methods evaluate the
+            full training set for each); recorded steps are looked at as well.
+    """
+
+    max_steps: int = 100_000
+    max_time: float | None = None
+    wall_time: float | None = None
+    zero_loss: bool = True
+    loss_below: float | None = 1e-12
+    plateau: Plateau | None = None
+    check_every: int = 1
+
+    def __post_init__(self) -> None:
+        _check("max_steps", self.max_steps, 0)
+        _check("check_every", self.check_every, 1)
+        for name in ("max_time", "wall_time", "loss_below"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ValueError(f"{name}: {value!r} given; allowed: None or a number >= 0")
+
+
+@dataclass(frozen=True)
+class Record:
+    """When a run writes a line of its history, and at which losses it keeps its weights.
+
+    Step 0 and the last step are always recorded.
+
+    Args:
+        per_decade: steps per factor of ten, logarithmically spaced; 0 for none.
+        every: also every so many steps, or None.
+        loss_levels: the weights are kept at the first step with a loss (with alpha: alpha^2 times
+            the loss) at or below each level (see ``TrainResult.snapshots``).
+    """
+
+    per_decade: int = 20
+    every: int | None = 1000
+    loss_levels: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check("per_decade", self.per_decade, 0)
+        if self.every is not None:
+            _check("every", self.every, 1)
+
+    def steps(self) -> Iterator[float]:
+        """The steps to record, increasing, without end (infinity once there are no more)."""
+        step: float = 0
+        yield step
+        while True:
+            following = [math.inf]
+            if self.every is not None:
+                following.append((step // self.every + 1) * self.every)
+            if self.per_decade:
+                rung = math.floor(self.per_decade * math.log10(max(step, 1)) + 1e-9) + 1
+                while (at := round(10 ** (rung / self.per_decade))) <= step:
+                    rung += 1
+                following.append(1 if step == 0 else at)
+            step = min(following)
+            yield step
+
+
+def _check(name: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}: {value!r} given; allowed: an integer >= {least}")
