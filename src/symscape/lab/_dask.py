@@ -1,0 +1,178 @@
+"""Measuring on a Dask cluster, given by the address of its scheduler."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import queue
+import time
+from typing import TYPE_CHECKING, Any
+
+from symscape import __version__
+from symscape.lab._errors import ExecutorError, InputError
+from symscape.lab._executors import DEATHS, Executor, died_message
+from symscape.lab._measure import Measured, Task, failure, measure_on_one_thread
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+CONNECT_SECONDS = 15
+"""How long to wait for the scheduler's answer."""
+
+_CLIENT_LOG = logging.getLogger("distributed.client")
+_REFRESH = 2.0  # seconds between two looks at the number of workers
+_NO_WORKERS_YET = 16  # points offered to a cluster that starts workers when there is work
+
+
+class DaskCluster(Executor):
+    """Measures on the workers of a Dask cluster, which need symscape installed and one thread each.
+
+    Workers may come and go. Dask itself gives a task whose worker died to another one; when it
+    gives up (its setting ``allowed-failures``), the point is submitted again, and fails the third
+    time. A task that runs twice does no harm: the second result is dropped.
+
+    Args:
+        address: of the scheduler, for example ``tcp://10.0.0.1:8786``.
+
+    Raises:
+        InputError: on entering, if no scheduler answers, or its workers have more than one
+            thread, or another version of symscape.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._client: Client | None = None
+        self._tasks: dict[Future, Task] = {}
+        self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._deaths: dict[str, int] = {}
+        self._numbers = itertools.count()
+        self._slots = (0, -_REFRESH)
+        self._log_level = logging.NOTSET
+
+    def __str__(self) -> str:
+        return f"Dask cluster at {self.address}"
+
+    def __enter__(self) -> DaskCluster:
+        from distributed import Client
+
+        # A lost connection is our sentence, not a traceback of the client.
+        self._log_level = _CLIENT_LOG.level
+        _CLIENT_LOG.setLevel(logging.CRITICAL + 1)
+        try:
+            self._client = Client(self.address, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError) as error:
+            _CLIENT_LOG.setLevel(self._log_level)
+            raise InputError(
+                f"No Dask scheduler answers at '{self.address}' ({error}); the address looks like "
+                f"tcp://HOST:8786."
+            ) from None
+        try:
+            self._check_workers()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        client = self._connected()
+        if self._tasks and client.status == "running":
+            client.cancel(list(self._tasks))
+        self._tasks.clear()
+        client.close()
+        self._client = None
+        _CLIENT_LOG.setLevel(self._log_level)
+
+    @property
+    def slots(self) -> int:
+        """Two points per thread, so that a worker finds the next one where it is."""
+        count, seen = self._slots
+        if time.monotonic() - seen > _REFRESH:
+            self._check_connection()
+            count = sum(self._connected().nthreads().values())
+            self._slots = (count, time.monotonic())
+        return 2 * count or _NO_WORKERS_YET
+
+    def submit(self, task: Task) -> None:
+        future = self._connected().submit(
+            measure_on_one_thread,
+            task.experiment,
+            task.point,
+            key=f"symscape-{task.key}-{next(self._numbers)}",
+            pure=False,
+        )
+        self._tasks[future] = task
+        future.add_done_callback(self._ended.put)
+
+    def wait(self, seconds: float) -> list[tuple[Task, Measured]]:
+        try:
+            future = self._ended.get(timeout=seconds)
+        except queue.Empty:
+            self._check_connection()
+            return []
+        outcomes: list[tuple[Task, Measured]] = []
+        while True:
+            outcomes += self._outcome(future)
+            try:
+                future = self._ended.get_nowait()
+            except queue.Empty:
+                return outcomes
+
+    def _outcome(self, future: Future) -> list[tuple[Task, Measured]]:
+        from distributed import KilledWorker
+
+        task = self._tasks.pop(future, None)
+        if task is None:
+            return []
+        if future.status == "finished":
+            return [(task, future.result())]
+        if future.status != "error":
+            raise ExecutorError(self._lost())
+        error = future.exception()
+        if not isinstance(error, KilledWorker):
+            return [(task, failure(f"The point could not reach a worker: {error!r}"))]
+        self._deaths[task.key] = self._deaths.get(task.key, 0) + 1
+        if self._deaths[task.key] >= DEATHS:
+            return [(task, failure(f"{died_message(DEATHS)}; Dask says: {error}"))]
+        self.submit(task)
+        return []
+
+    def _check_workers(self) -> None:
+        client = self._connected()
+        try:
+            versions = client.run(_version)
+        except ImportError as error:
+            raise InputError(
+                f"The workers of the Dask cluster at '{self.address}' cannot import symscape: "
+                f"{error}."
+            ) from None
+        for worker, version in versions.items():
+            if version != __version__:
+                raise InputError(
+                    f"Dask worker {worker} has symscape {version}, but here is {__version__}; "
+                    f"install the same version."
+                )
+        for worker, threads in client.nthreads().items():
+            if threads != 1:
+                raise InputError(
+                    f"Dask worker {worker} has {threads} threads; start workers with one each: "
+                    f"dask worker {self.address} --nthreads 1 --nworkers N."
+                )
+
+    def _check_connection(self) -> None:
+        if self._connected().status != "running":
+            raise ExecutorError(self._lost())
+
+    def _lost(self) -> str:
+        return (
+            f"The connection to the Dask scheduler at '{self.address}' was lost; finished points "
+            f"are in the store, and the same command goes on from there."
+        )
+
+    def _connected(self) -> Any:
+        if self._client is None:
+            raise ExecutorError("A DaskCluster is used inside a `with` statement.")
+        return self._client
+
+
+def _version() -> str:
+    return __version__

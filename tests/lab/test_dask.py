@@ -1,0 +1,166 @@
+"""A real Dask cluster: a scheduler and two workers, each a process."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from demo_experiment import Demo
+from sweeps import calls, contents, finished, undisturbed, wait_until
+
+from symscape.lab import DaskCluster, InputError, Store, expand, run_experiment
+
+pytest.importorskip("distributed")
+
+
+class Cluster:
+    """``dask scheduler`` and ``dask worker`` processes."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.environment = {**environment, "DASK_DISTRIBUTED__SCHEDULER__WORK_STEALING": "True"}
+        self.file = folder / "scheduler.json"
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.scheduler = self._start(
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(self.file)
+        )
+        wait_until(self.file.exists)
+        self.address = json.loads(self.file.read_text())["address"]
+
+    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        dask = shutil.which("dask", path=str(Path(sys.executable).parent)) or "dask"
+        process = subprocess.Popen(
+            [dask, *arguments, "--no-dashboard"],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.processes.append(process)
+        return process
+
+    def add_worker(self, threads: int = 1) -> subprocess.Popen[bytes]:
+        known = self.count()
+        worker = self._start("worker", self.address, "--nthreads", str(threads), "--no-nanny")
+        wait_until(lambda: self.count() > known)
+        return worker
+
+    def count(self) -> int:
+        from distributed import Client
+
+        with Client(self.address, set_as_default=False) as client:
+            return len(client.nthreads())
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, environment: dict[str, str]) -> Iterator[Cluster]:
+    folder = tmp_path / "dask"
+    folder.mkdir()
+    cluster = Cluster(folder, environment)
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'store.sqlite'}"
+
+
+def test_a_worker_killed_in_mid_run_costs_nothing(
+    cluster: Cluster, start: Callable[..., subprocess.Popen[str]], url: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "calls.log"
+    cluster.add_worker()
+    doomed = cluster.add_worker()
+    command = ["run", "demo-line", "--dask", cluster.address, "--store", url, "--json"]
+    process = start(*command, "--set", "sleep=0.1")
+    wait_until(lambda: len(calls(log)) >= 10)
+    pids = {int(line.split()[2]) for line in log.read_text().splitlines()}
+    assert len(pids) == 2
+    assert doomed.pid in pids
+    doomed.kill()
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    [summary] = json.loads(out)
+    assert (summary["done"], summary["failed"]) == (40, 0)
+    assert set(calls(log)) == {(float(x), seed) for x in range(1, 21) for seed in (0, 1)}
+    assert contents(url, sleep=0.1) == undisturbed(tmp_path, sleep=0.1)
+
+
+def test_failed_and_deadly_points_are_told_apart(
+    tmp_path: Path, environment: dict[str, str], url: str
+) -> None:
+    # The cluster gives up a task at its first death here, so that three workers are enough.
+    settings = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+    interference = {"DEMO_KILL": "2/0", "DEMO_FAIL": "3/1"}
+    folder = tmp_path / "dask"
+    folder.mkdir()
+    cluster = Cluster(folder, {**environment, **settings, **interference})
+    try:
+        for _ in range(4):
+            cluster.add_worker()
+        points = list(expand(Demo(), "smoke").values())
+        with Store(url) as store:
+            summary = run_experiment(Demo(), "smoke", store, DaskCluster(cluster.address))
+            failures = store.failures(Demo(), points)
+    finally:
+        cluster.stop()
+    assert (summary.done, summary.failed) == (6, 2)
+    assert [(failed.point["x"], failed.point["seed"]) for failed in failures] == [(2, 0), (3, 1)]
+    assert "killed 3 times" in failures[0].line
+    assert failures[1].line == "FloatingPointError: demo failure at 3/1"
+
+
+def test_workers_that_come_later_are_waited_for(cluster: Cluster, url: str) -> None:
+    import threading
+
+    later = threading.Timer(3.0, cluster.add_worker)
+    later.start()
+    with Store(url) as store:
+        summary = run_experiment(Demo(), "smoke", store, DaskCluster(cluster.address))
+    later.join()
+    assert summary.done == 8
+
+
+def test_a_worker_with_two_threads_is_refused(cluster: Cluster, url: str) -> None:
+    cluster.add_worker(threads=2)
+    with Store(url) as store, pytest.raises(InputError, match=r"has 2 threads.*--nthreads 1"):
+        run_experiment(Demo(), "smoke", store, DaskCluster(cluster.address))
+
+
+def test_a_lost_scheduler_is_one_sentence_and_the_store_goes_on(
+    cluster: Cluster, start: Callable[..., subprocess.Popen[str]], url: str, tmp_path: Path
+) -> None:
+    cluster.add_worker()
+    command = ["run", "demo-line", "--set", "sleep=0.2", "--store", url]
+    process = start(*command, "--dask", cluster.address)
+    wait_until(lambda: len(calls(tmp_path / "calls.log")) >= 5)
+    cluster.scheduler.kill()
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert err.startswith("symscape: The connection to the Dask scheduler")
+    assert err.count("\n") == 1
+    kept = len(finished(url))
+    assert 1 <= kept < 40
+    process = start(*command, "--in-process", "--json")
+    out, err = process.communicate(timeout=120)
+    assert json.loads(out)[0]["already"] == kept
+
+
+def test_no_scheduler_is_one_sentence(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from symscape.lab import _dask
+
+    monkeypatch.setattr(_dask, "CONNECT_SECONDS", 1)
+    for address in ("tcp://127.0.0.1:1", "nonsense"):
+        with Store(url) as store, pytest.raises(InputError, match="No Dask scheduler answers"):
+            run_experiment(Demo(), "smoke", store, DaskCluster(address))
