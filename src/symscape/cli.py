@@ -1,0 +1,424 @@
+"""The command ``symscape``.
+
+Exit status: 0 success, 1 some points failed, 2 the request cannot be carried out (one sentence on
+stderr says why), 130 interrupted. Heavy packages are imported by the commands that need them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from symscape.lab import ExecutorError, InputError, StoreError
+
+if TYPE_CHECKING:
+    from symscape.lab import Executor, Experiment, Job, Progress, RunSummary
+
+EXPERIMENTS = "symscape.experiments"
+DEFAULT_STORE = "sqlite:///symscape-store.sqlite"
+DEFAULT_REPORT = "symscape-report"
+
+app = typer.Typer(
+    name="symscape",
+    help="Loss landscapes and symmetries in neural networks: the thesis, executable.\n\n"
+    "Example: symscape reproduce --chapter 1",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(
+    help="Data sets: what is there, fetching, checking.\n\nExample: symscape data fetch mnist",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(data_app, name="data")
+
+StoreOption = Annotated[
+    str, typer.Option("--store", metavar="URL", help="SQLAlchemy URL of the store of results.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+ProfileOption = Annotated[
+    str, typer.Option("--profile", help="smoke, quick, overnight or paper: the size of the runs.")
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", help="Local processes; as many as cores by default."),
+]
+DaskOption = Annotated[
+    str | None, typer.Option("--dask", metavar="ADDRESS", help="Measure on this Dask cluster.")
+]
+InProcessOption = Annotated[
+    bool, typer.Option("--in-process", help="Measure in this process, for debugging or a GPU.")
+]
+OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the report.")]
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend become one sentence, status 2."""
+    try:
+        app()
+    except (InputError, StoreError, ExecutorError, OSError) as error:
+        print(f"symscape: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+# -- list --------------------------------------------------------------------------------------
+
+
+@app.command("list")
+def list_experiments(
+    chapter: Annotated[str | None, typer.Option(help="Only this chapter.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the experiments.
+
+    \b
+    Example: symscape list --chapter 1
+    """
+    experiments = _chosen(chapter=chapter)
+    if as_json:
+        _print_json([_description(experiment) for experiment in experiments])
+        return
+    width = max((len(experiment.name) for experiment in experiments), default=0)
+    for experiment in experiments:
+        print(f"{experiment.chapter:>2}  {experiment.name:<{width}}  {experiment.title}")
+        print(f"{'':{width + 4}}  {'; '.join(experiment.sources)}")
+
+
+def _description(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "name": experiment.name,
+        "chapter": experiment.chapter,
+        "sources": list(experiment.sources),
+        "title": experiment.title,
+        "profiles": list(experiment.profiles),
+        "claims": [claim.id for claim in experiment.claims],
+    }
+
+
+# -- run, report, reproduce --------------------------------------------------------------------
+
+
+@app.command()
+def run(
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Experiments.")],
+    profile: ProfileOption = "quick",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a parameter; may be repeated."),
+    ] = None,
+    workers: WorkersOption = None,
+    dask: DaskOption = None,
+    in_process: InProcessOption = False,
+    store: StoreOption = DEFAULT_STORE,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first failed point.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run experiments; what the store has already is not measured again, what failed is.
+
+    The command can be interrupted, or killed, at any time: the same command goes on from there.
+
+    \b
+    Examples:
+      symscape run jamming-transition --profile smoke
+      symscape run jamming-mnist --set seeds=5 --set 'sizes=[700, 900]' --workers 8
+    """
+    from symscape.lab import Job
+
+    experiments = _chosen(names)
+    overrides = _overrides(settings or [])
+    jobs = [Job(experiment, profile, overrides) for experiment in experiments]
+    executor = _executor(workers, dask, in_process)
+    summaries = _sweep(jobs, store, executor, fail_fast=fail_fast)
+    if as_json:
+        _print_json([dataclasses.asdict(summary) for summary in summaries])
+    else:
+        _print_summaries(summaries)
+    raise typer.Exit(_status(summaries))
+
+
+@app.command()
+def report(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]", help="Experiments; default: all.")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", help="Show this profile; default: the largest one finished."),
+    ] = None,
+    out: OutOption = Path(DEFAULT_REPORT),
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", metavar="DIR", help="Write verdicts and data as text, too."),
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the report, which opens in a browser, and claims.json beside it.
+
+    \b
+    Examples:
+      symscape report --out jamming
+      symscape report --profile overnight --export results
+    """
+    chosen = [experiment.name for experiment in _chosen(names)] if names else None
+    page = _report(store, out, profile, chosen)
+    if export is not None:
+        from symscape.lab import Store, export_results
+
+        with Store(store, create=False) as opened:
+            export_results(opened, export, profile=profile or "overnight", experiments=chosen)
+    if as_json:
+        files = {"report": str(page), "claims": str(page.parent / "claims.json")}
+        _print_json({**files, "export": None if export is None else str(export)})
+    else:
+        print(page)
+
+
+@app.command()
+def reproduce(
+    chapter: Annotated[str | None, typer.Option(help="Only this chapter.")] = None,
+    profile: ProfileOption = "quick",
+    workers: WorkersOption = None,
+    dask: DaskOption = None,
+    in_process: InProcessOption = False,
+    store: StoreOption = DEFAULT_STORE,
+    out: OutOption = Path(DEFAULT_REPORT),
+    as_json: JsonOption = False,
+) -> None:
+    """Run all experiments of the thesis, then write the report and print its path.
+
+    \b
+    Example: symscape reproduce --chapter 1 --workers 2
+    """
+    from symscape.lab import Job
+
+    experiments = _chosen(chapter=chapter)
+    jobs = [Job(experiment, profile) for experiment in experiments]
+    summaries = _sweep(jobs, store, _executor(workers, dask, in_process))
+    page = _report(store, out, profile, [experiment.name for experiment in experiments])
+    if as_json:
+        runs = [dataclasses.asdict(summary) for summary in summaries]
+        _print_json({"report": str(page), "runs": runs})
+    else:
+        _print_summaries(summaries)
+        print(page)
+    raise typer.Exit(_status(summaries))
+
+
+def _chosen(names: Sequence[str] | None = None, chapter: str | None = None) -> list[Experiment]:
+    """Return instances of the named experiments, or of all (of a chapter)."""
+    from symscape.lab import discover, find
+
+    known = discover([EXPERIMENTS])
+    if names:
+        return [find(name) for name in dict.fromkeys(names)]
+    chapters = list(dict.fromkeys(experiment.chapter for experiment in known.values()))
+    if chapter is not None and chapter not in chapters:
+        raise InputError(f"There is no chapter '{chapter}'; there are {', '.join(chapters)}.")
+    return [kind() for kind in known.values() if chapter in (None, kind.chapter)]
+
+
+def _overrides(settings: Sequence[str]) -> dict[str, Any]:
+    """Read ``key=value`` pairs; a value is JSON where it can be, else a string."""
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not name or not equals:
+            raise InputError(f"--set takes KEY=VALUE, for example P=500; given was '{setting}'.")
+        try:
+            values[name] = json.loads(text)
+        except json.JSONDecodeError:
+            values[name] = text
+    return values
+
+
+def _executor(workers: int | None, dask: str | None, in_process: bool) -> Executor:
+    from symscape.lab import DaskCluster, InProcess, LocalProcesses
+
+    if (workers is not None) + (dask is not None) + in_process > 1:
+        raise InputError("Give one of --workers, --dask and --in-process.")
+    if dask is not None:
+        return DaskCluster(dask)
+    return InProcess() if in_process else LocalProcesses(workers)
+
+
+def _sweep(
+    jobs: Sequence[Job], url: str, executor: Executor, *, fail_fast: bool = False
+) -> list[RunSummary]:
+    from symscape.lab import Store, run_sweep
+
+    # A scheduler of jobs ends a process with SIGTERM: stop as with Ctrl-C, giving up the leases.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with _resumable(url), Store(url) as store:
+        return run_sweep(jobs, store, executor, fail_fast=fail_fast, progress=_progress())
+
+
+@contextmanager
+def _resumable(url: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        from symscape.lab._schema import display, parse_url
+
+        print(
+            f"\nInterrupted. Finished points are in the store {display(parse_url(url))}; the same "
+            f"command goes on from there.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
+
+
+def _progress() -> Progress:
+    from symscape.lab._progress import Bar, FailureLines
+
+    return Bar() if sys.stderr.isatty() else FailureLines()
+
+
+def _report(url: str, out: Path, profile: str | None, names: Sequence[str] | None) -> Path:
+    from symscape.experiments import CHAPTERS
+    from symscape.lab import Store, build_report
+
+    with Store(url, create=False) as store:
+        return build_report(store, out, profile, names, chapters=CHAPTERS).resolve()
+
+
+def _print_summaries(summaries: Sequence[RunSummary]) -> None:
+    from symscape.lab._progress import duration
+
+    width = max((len(summary.experiment) for summary in summaries), default=0)
+    for summary in summaries:
+        counts = [f"{summary.points} points", f"{summary.done} measured"]
+        counts += [f"{summary.already} in the store already"] if summary.already else []
+        counts += [f"{summary.elsewhere} measured elsewhere"] if summary.elsewhere else []
+        counts += [f"{summary.failed} failed"] if summary.failed else []
+        counts += [] if summary.complete else ["stopped early"]
+        print(f"{summary.experiment:<{width}}  {summary.profile}: {', '.join(counts)}")
+    if summaries:
+        print(f"in {duration(max(summary.seconds for summary in summaries))}")
+
+
+def _status(summaries: Sequence[RunSummary]) -> int:
+    return int(any(summary.failed for summary in summaries))
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+# -- data --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _input_errors() -> Iterator[None]:
+    """A wrong name, a damaged file or a missing network is for the user to mend."""
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+@data_app.command("list")
+def data_list(as_json: JsonOption = False) -> None:
+    """Show the known data sets and where they were found.
+
+    \b
+    Example: symscape data list
+    """
+    from symscape import datasets
+
+    with _input_errors():
+        records = datasets.list_sources()
+    if as_json:
+        _print_json([dataclasses.asdict(record) for record in records])
+        return
+    width = max(len(record.name) for record in records)
+    for record in records:
+        size = f", {record.n} samples" if record.n else ""
+        place = record.path or record.note or ""
+        print(f"{record.name:<{width}}  {record.status}{size}  {place}".rstrip())
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set, such as mnist.")],
+    folder: Annotated[
+        Path | None, typer.Option("--folder", metavar="DIR", help="Default: the user's cache.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Download a data set from one of its mirrors and check it.
+
+    \b
+    Example: symscape data fetch mnist
+    """
+    from symscape import datasets
+
+    with _input_errors():
+        source = datasets.fetch(name, folder)
+    if as_json:
+        _print_json(dataclasses.asdict(source))
+    else:
+        print(f"{source.name}: {source.n} samples in {source.path}")
+
+
+@data_app.command("verify")
+def data_verify(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Default: all that are found.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the files of a data set against their official checksums; status 1 if one is damaged.
+
+    \b
+    Example: symscape data verify mnist
+    """
+    from symscape import datasets
+
+    with _input_errors():
+        records = datasets.verify(name)
+    if as_json:
+        _print_json([dataclasses.asdict(record) for record in records])
+    else:
+        for record in records:
+            note = f"  {record.note}" if record.note else ""
+            print(f"{record.name}  {record.status}  {record.file}{note}")
+    raise typer.Exit(int(any(record.status == "damaged" for record in records)))
+
+
+# -- doctor ------------------------------------------------------------------------------------
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Say what is installed, which executors, stores and devices work, and where data are.
+
+    \b
+    Example: symscape doctor
+    """
+    from symscape._doctor import checks
+
+    found = checks()
+    if as_json:
+        _print_json([dataclasses.asdict(check) for check in found])
+    else:
+        width = max(len(check.name) for check in found)
+        for check in found:
+            print(f"{'ok ' if check.ok else 'BAD'}  {check.name:<{width}}  {check.detail}")
+    raise typer.Exit(int(not all(check.ok for check in found)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""MNIST near the transition: the jump, the spectra, the gaps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field
+
+from symscape import lab
+from symscape.experiments.jamming import _near_jamming as near
+from symscape.experiments.jamming._panels import (
+    cusp_figures,
+    gap_figures,
+    jump_figures,
+    spectrum_figures,
+)
+from symscape.experiments.jamming._parameters import (
+    Depth,
+    HingeTraining,
+    Patterns,
+    Width,
+    pinned_digits,
+)
+from symscape.lab import Claim, Finding, Table, Tolerance
+
+
+class MnistParameters(HingeTraining):
+    source: str = Field(
+        default="auto", description="data: auto (all of MNIST if found), mnist, mnist-sample"
+    )
+    L: Depth = Field(default=3, description="hidden layers")
+    h: Width = Field(description="width")
+    d: int = Field(ge=1, le=784, default=10, description="principal components kept")
+    sizes: tuple[Patterns, ...] = Field(description="numbers of training digits P")
+
+
+CLAIMS = (
+    Claim(
+        "ch1.fig9b.jump-height",
+        "Paper A, Fig. 9a, b; paper B, Fig. 3D",
+        "For MNIST N_Delta/N jumps to about 0.5 at the transition.",
+        0.5,
+        Tolerance(0.35, 0.65, "about 0.5, +- 0.15"),
+    ),
+    Claim(
+        "ch1.fig9b.below-random",
+        "Paper A, Sec. VII",
+        "The jump is smaller than that of random data, 0.7 to 0.75.",
+        "< 0.7",
+        Tolerance(0.0, 0.7, "below the thesis's smallest value for random data"),
+    ),
+    Claim(
+        "ch1.fig9c.misclassified",
+        "Paper A, Fig. 9c",
+        "Misclassified digits per unsatisfied one go to zero with the loss.",
+        0.0,
+        Tolerance(0.0, 0.05, "near zero, at the smallest losses reached"),
+    ),
+    Claim(
+        "ch1.fig9d.gamma",
+        "Paper A, Fig. 9d",
+        "Gaps: gamma is about 0.25 for MNIST.",
+        0.25,
+        Tolerance(0.15, 0.35, "+- 0.1, as for random data"),
+    ),
+    Claim(
+        "ch1.fig9f.symmetric-spectrum",
+        "Paper A, Fig. 9f",
+        "The spectrum of H_p is symmetric for digits too.",
+        0.0,
+        Tolerance(0.0, 0.05, "5 % of the modes"),
+    ),
+    Claim(
+        "ch1.fig9g.zero-modes",
+        "Paper A, Fig. 9g",
+        "H_0 has a finite share of zero modes: the transition is hypostatic.",
+        "finite",
+        Tolerance(0.2, 0.9, "1 - N_Delta/N_tot with N_Delta/N = 0.5 +- 0.3"),
+    ),
+    Claim(
+        "ch1.appC.mnist-cusps",
+        "Paper A, App. C",
+        "For MNIST N_c/N is about 0.19.",
+        0.19,
+        Tolerance(0.14, 0.30, "0.19 - 0.05, up to the highest value of random data + 0.05"),
+    ),
+    Claim(
+        "ch1.sec7.accuracy",
+        "Paper A, Sec. VII; paper B, App. B.2",
+        "At jamming more than 90 % of new digits are classified correctly, for P >= 10,000.",
+        "> 0.90",
+        Tolerance(0.90, 1.0, "the thesis's bound"),
+    ),
+)
+
+
+@lab.register
+class Mnist(lab.Experiment):
+    """Paper A, Fig. 9; paper B, Fig. 3D."""
+
+    name = "jamming-mnist"
+    chapter = "1"
+    title = "The jamming transition of MNIST"
+    summary = (
+        "Nets learn the parity of handwritten digits from their ten leading principal components. "
+        "As the number of digits P grows at fixed N, the loss turns positive and the number of "
+        "unsatisfied digits per parameter jumps, to a lower value than for random data."
+    )
+    sources = ("Paper A, Fig. 9", "Paper B, Fig. 3D")
+    version = 1
+    Parameters = MnistParameters
+    profiles = {  # noqa: RUF012
+        "smoke": MnistParameters(
+            h=4, L=2, sizes=(20, 600), seeds=1, steps=1000, learning_rate=3e-3
+        ),
+        "quick": MnistParameters(h=8, sizes=(700, 900, 1100, 1400), seeds=2, steps=25_000),
+        "overnight": MnistParameters(
+            h=14,
+            sizes=(2800, 3600, 4000, 4200, 4400, 4600, 4800, 5000, 10_000),
+            seeds=2,
+            steps=60_000,
+        ),
+        "paper": MnistParameters(
+            h=30,
+            L=5,
+            sizes=tuple(range(31_000, 68_500, 1500)),
+            seeds=3,
+            steps=3_000_000,
+            learning_rate=1e-4,
+        ),
+    }
+    claims = CLAIMS
+
+    def points(self, p: MnistParameters) -> Iterator[dict[str, Any]]:
+        data = pinned_digits(p.source, max(p.sizes))
+        for P in p.sizes:
+            for seed in range(p.seeds):
+                yield {
+                    "data": data,
+                    "activation": "relu",
+                    "L": p.L,
+                    "h": p.h,
+                    "d": p.d,
+                    "P": P,
+                    "seed": seed,
+                    **p.training,
+                }
+
+    def cost(self, point: dict[str, Any]) -> float:
+        weights = point["L"] * point["h"] ** 2
+        return float(point["steps"] * (1e-4 + 2e-10 * point["P"] * weights))
+
+    def measure(self, point: dict[str, Any]) -> dict[str, Any]:
+        from symscape.datasets import mnist_parity
+        from symscape.experiments.jamming._state import measure_run
+
+        split = mnist_parity(point["P"], point["d"], seed=point["seed"], source=point["data"])
+        fresh = min(point["P"], len(split.x_test))
+        return measure_run(
+            point,
+            split.x_train,
+            split.y_train,
+            split.x_test[:fresh],
+            test=(split.x_test, split.y_test),
+        )
+
+    def analyse(self, table: Table, p: MnistParameters) -> list[Finding]:
+        close = near.close(table)
+        smallest = sorted(close, key=lambda row: row["loss"])[: max(1, len(close) // 3)]
+        many = [row for row in table if row["P"] >= 10_000]
+        height = near.mean_of(near.constraints_per_parameter)
+        return [
+            near.finding("ch1.fig9b.jump-height", close, height, missing=near.NONE_CLOSE),
+            near.finding("ch1.fig9b.below-random", close, height, missing=near.NONE_CLOSE),
+            near.finding(
+                "ch1.fig9c.misclassified",
+                smallest,
+                near.mean_of(near.misclassified_share),
+                missing=near.NONE_CLOSE,
+            ),
+            near.exponent_finding("ch1.fig9d.gamma", "gamma", close, near.GAMMA_WINDOW),
+            near.finding(
+                "ch1.fig9f.symmetric-spectrum",
+                close,
+                near.mean_of(near.asymmetry),
+                missing=near.NONE_CLOSE,
+            ),
+            near.finding(
+                "ch1.fig9g.zero-modes",
+                close,
+                near.mean_of(lambda row: 1.0 - row["rank_h0"] / row["n_parameters"]),
+                missing=near.NONE_CLOSE,
+            ),
+            near.finding(
+                "ch1.appC.mnist-cusps",
+                close,
+                near.mean_of(lambda row: row["n_cusps"] / row["n_weights"]),
+                missing=near.NONE_CLOSE,
+            ),
+            near.finding(
+                "ch1.sec7.accuracy",
+                many,
+                near.mean_of(lambda row: 1.0 - row["test_error"]),
+                missing="No run with P >= 10,000 in this profile.",
+            ),
+        ]
+
+    def figures(self, table: Table, p: MnistParameters) -> list[lab.Figure]:
+        close = near.close(table)
+        jump = jump_figures(table, "MNIST", height=0.5)
+        return [
+            *jump,
+            *spectrum_figures(close, "MNIST"),
+            gap_figures(close, "MNIST", theta=math.nan, gamma=0.25)[1],
+            *cusp_figures(close),
+        ]

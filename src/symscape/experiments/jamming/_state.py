@@ -1,0 +1,174 @@
+"""Train one net of the jamming chapter and measure the state in which it ends."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from symscape.dynamics import TrainResult
+    from symscape.networks import FullyConnected
+
+PREACTIVATION_EDGES = np.linspace(-12.0, 2.0, 71)
+"""Bins of log10 |pre-activation|."""
+
+
+def train_hinge(
+    net: FullyConnected, point: dict[str, Any], x: Tensor, y: Tensor, **options: Any
+) -> TrainResult:
+    """Full-batch ADAM on the quadratic hinge until every pattern is satisfied.
+
+    The initialization is orthogonal with zero biases (paper A, Sec. III; paper B, App. B). The
+    rate stays at ``learning_rate`` for three fifths of ``steps``, then is divided by ten in equal
+    intervals, down to ``final_rate`` for the last one: the thesis's schedule, squeezed into a
+    shorter training and kept high for longer, without which nets freeze in bad states.
+    """
+    from symscape.dynamics import Adam, Hinge, Stop, train
+
+    w0 = net.initial_weights(point["seed"], "orthogonal")
+    steps, rate = point["steps"], point["learning_rate"]
+    divisions = max(1, round(math.log10(rate / point["final_rate"])))
+    integrator = Adam(
+        lr=rate,
+        decay_start=int(0.6 * steps) - int(0.4 * steps) // divisions,
+        decay_every=max(1, int(0.4 * steps) // divisions),
+        floor=min(rate, point["final_rate"]),
+    )
+    return train(
+        net,
+        w0,
+        x,
+        y,
+        loss=Hinge(power=2, margin=1.0),
+        integrator=integrator,
+        stop=Stop(max_steps=steps),
+        **options,
+    )
+
+
+def measure_run(
+    point: dict[str, Any],
+    x: Tensor,
+    y: Tensor,
+    fresh: Tensor,
+    test: tuple[Tensor, Tensor] | None = None,
+) -> dict[str, Any]:
+    """Train, then count constraints, spectra, overlaps and cusps.
+
+    Args:
+        point: activation, L, h, d, seed, steps, learning_rate, final_rate.
+        x: training inputs, (P, d).
+        y: labels -1 or +1, (P,).
+        fresh: as many inputs that were not trained on, (P, d).
+        test: inputs and labels for the test error, where there are any.
+
+    Returns:
+        Scalars: n_weights, n_parameters, status, steps_taken, n_delta, misclassified, loss,
+        n_dead (training patterns on which some layer is silent), dead_share (their part of the
+        loss), with ``test`` also test_error. Arrays: history_step, history_n_delta,
+        history_misclassified, history_loss, and overlaps (P,). Where the loss is positive, also
+        what :func:`_spectra` and :func:`_cusps` give.
+    """
+    from symscape.landscape import constraints, delta
+    from symscape.networks import FullyConnected
+
+    net = FullyConnected(d=point["d"], h=point["h"], L=point["L"], activation=point["activation"])
+    result = train_hinge(net, point, x, y)
+    f = net(result.w, x)
+    counts = constraints(f, y)
+    overlaps = delta(f, y)
+    measured: dict[str, Any] = {
+        "n_weights": net.n_weights,
+        "n_parameters": net.n_parameters,
+        "status": result.status,
+        "steps_taken": result.steps,
+        "n_delta": counts.n_delta,
+        "misclassified": counts.misclassified,
+        "loss": counts.loss,
+        "n_dead": int(silent_patterns(net, result.w, x).sum()),
+        "dead_share": share_of_silent(net, result.w, x, y),
+        "history_step": result.history["step"],
+        "history_n_delta": result.history["n_delta"],
+        "history_misclassified": result.history["misclassified"],
+        "history_loss": result.history["loss"],
+        "overlaps": overlaps.numpy().astype(np.float32),
+    }
+    if test is not None:
+        measured["test_error"] = (net(result.w, test[0]) * test[1] <= 0).double().mean().item()
+    if counts.n_delta > 0 and counts.loss > 1e-12:
+        measured.update(_spectra(net, result.w, x, y))
+        measured.update(_cusps(net, result.w, x, fresh))
+    return measured
+
+
+def silent_patterns(net: FullyConnected, w: Tensor, x: Tensor) -> Tensor:
+    """Patterns on which every neuron of some layer is off, (P,) of bool.
+
+    A relu net gives all of them one constant output, which no descent changes pattern by pattern.
+    """
+    import torch
+
+    silent = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    if net.phi.name.startswith("relu"):
+        for a in net.preactivations(w, x):
+            silent |= (a <= 0).all(1)
+    return silent
+
+
+def share_of_silent(net: FullyConnected, w: Tensor, x: Tensor, y: Tensor) -> float:
+    """Part of the quadratic hinge loss that silent patterns carry; 0 where the loss is 0."""
+    from symscape.landscape import delta
+
+    each = delta(net(w, x), y).clamp(min=0).square()
+    total = each.sum().item()
+    return each[silent_patterns(net, w, x)].sum().item() / total if total > 0 else 0.0
+
+
+def _spectra(net: FullyConnected, w: Tensor, x: Tensor, y: Tensor) -> dict[str, Any]:
+    """Eigenvalues of H_0, H_p and H, the rank of H_0 and the number of effective parameters."""
+    from symscape.dynamics import Hinge
+    from symscape.landscape import effective_parameters, h0_spectrum, hessian, inertia, spectra
+
+    loss = Hinge(power=2, margin=1.0)
+    eigenvalues = spectra(hessian(net, w, x, y, loss))
+    # From the Gram matrix: its zero modes are exact, so that the rank is not a matter of rounding.
+    h0 = h0_spectrum(net, w, x, y, loss).numpy()
+    # N_tot patterns with all their derivative rows determine the rank many times over.
+    enough = x[: max(1, 4 * net.n_parameters // (net.d + 1))]
+    return {
+        "eigenvalues_h0": h0,
+        "eigenvalues_hp": eigenvalues.Hp,
+        "eigenvalues_h": eigenvalues.H,
+        "rank_h0": inertia(h0, relative=1e-12).n_plus,
+        "n_effective": effective_parameters(net, w, enough).rank,
+    }
+
+
+def _cusps(net: FullyConnected, w: Tensor, x: Tensor, fresh: Tensor) -> dict[str, Any]:
+    """Pre-activations per layer on training and fresh data, and those on the cusp."""
+    from symscape.landscape import cusps, ks_outside_peak
+
+    trained = net.preactivations(w, x)
+    unseen = net.preactivations(w, fresh)
+    counted = cusps([a.numpy() for a in trained])
+    cuts = [layer.cut or 0.0 for layer in counted.layers]
+    return {
+        "preactivations": np.stack([_histogram(a) for a in trained]),
+        "preactivations_fresh": np.stack([_histogram(a) for a in unseen]),
+        "cusp_cuts": np.array(cuts),
+        "cusp_masses": np.array(counted.masses),
+        "n_cusps": counted.n_cusps,
+        "n_cusps_fresh": sum(int((a.abs() < cut).sum()) for a, cut in zip(unseen, cuts)),
+        "ks_outside_peak": max(
+            ks_outside_peak(a.numpy(), b.numpy(), cut) for a, b, cut in zip(trained, unseen, cuts)
+        ),
+    }
+
+
+def _histogram(preactivations: Tensor) -> np.ndarray:
+    magnitude = np.log10(np.maximum(preactivations.abs().numpy().ravel(), 1e-300))
+    return np.histogram(np.clip(magnitude, *PREACTIVATION_EDGES[[0, -1]]), PREACTIVATION_EDGES)[0]

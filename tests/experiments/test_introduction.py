@@ -1,0 +1,144 @@
+"""Properties of the experiments of the introduction beyond the common contract."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.special import gamma
+
+from symscape.experiments.introduction import _curse_of_dimensionality as curse
+from symscape.experiments.introduction import _losses as losses
+from symscape.experiments.introduction import _networks as networks
+from symscape.experiments.introduction._estimates import log_slope, mean_and_error
+from symscape.lab import Row, Table
+
+
+def run(experiment, p):
+    """The findings by claim and the figures by id, measured in this process."""
+    rows = [Row(q, experiment.measure(q), key=str(i)) for i, q in enumerate(experiment.points(p))]
+    table = Table(rows)
+    findings = {finding.claim: finding for finding in experiment.analyse(table, p)}
+    return table, findings, {figure.id: figure for figure in experiment.figures(table, p)}
+
+
+@pytest.mark.parametrize("power", [-2.0, 0.0, 0.5])
+def test_log_slope_of_a_power_law(power):
+    x = np.array([3.0, 10.0, 200.0])
+    assert log_slope(x, 7 * x**power) == pytest.approx(power, abs=1e-12)
+    assert math.isnan(log_slope([2.0], [1.0]))
+
+
+def test_standard_error_shrinks_as_the_root_of_the_number_of_seeds():
+    sample = np.random.default_rng(0).normal(size=10_000)
+    mean, error = mean_and_error(sample)
+    assert mean == pytest.approx(sample.mean())
+    assert error == pytest.approx(0.01, rel=0.05)
+    assert mean_and_error([3.0]) == (3.0, None)
+    assert mean_and_error([]) == (None, None)
+
+
+def test_networks():
+    p = networks.NetworkParameters(widths=(16, 64, 256), networks=40, seeds=4)
+    table, found, figures = run(networks.Networks(), p)
+    assert found["ch0.fig1.parameters"].measured == 243
+    assert found["ch0.table1.ratio"].measured < 1e-12
+    for claim, expected in (("ntp", 0.0), ("mfp", -0.5)):
+        finding = found[f"ch0.table1.{claim}-output"]
+        assert abs(finding.measured - expected) < max(0.05, 3 * finding.uncertainty)
+    assert found["ch0.sec1.second-moment"].measured == pytest.approx(1.0, abs=0.02)
+    # The output is of order one, not only independent of the width.
+    assert table.where(role="width").column("ntp_rms").mean() == pytest.approx(1.0, abs=0.1)
+    # Without the factor each layer halves the second moment.
+    widest = table.where(h=256).rows[0]["before_without_factor"]
+    np.testing.assert_allclose(widest, 0.5 ** np.arange(len(widest)), rtol=0.15)
+    assert {series.kind for series in figures["output"].series} == {"measured", "thesis"}
+
+
+def test_wide_and_narrow_networks_do_not_share_their_weights():
+    experiment = networks.Networks()
+    p = networks.NetworkParameters(widths=(32, 33), networks=2, seeds=1)
+    one, two = experiment.points(p)[1:]
+    outputs = [experiment.measure(point)["ntp_rms"] for point in (one, two)]
+    assert abs(outputs[0] - outputs[1]) > 1e-3
+
+
+def test_losses():
+    experiment = losses.Losses()
+    table, found, figures = run(experiment, experiment.parameters("smoke"))
+    assert all(found[claim.id].measured in claim.tolerance for claim in experiment.claims)
+    for row in table:
+        # The derivative is that of the value: central differences, exact for the quadratic part.
+        yf, value, slope = row["yf"], row["value"], row["slope"]
+        numeric = (value[2:] - value[:-2]) / (yf[2:] - yf[:-2])
+        np.testing.assert_allclose(numeric, slope[1:-1], atol=0.07)
+    measured, formula = figures["losses"].series[:2]
+    np.testing.assert_allclose(measured.y, formula.y, atol=1e-15)
+
+
+@pytest.mark.parametrize("per_unit", [2, 10, 64])
+def test_the_margin_is_always_on_the_grid_of_the_losses(per_unit):
+    p = losses.LossParameters(per_unit=per_unit)
+    _, found, _ = run(losses.Losses(), p)
+    assert found["ch0.fig4.hinge-range"].measured == 0.5
+    assert found["ch0.fig4.hinge-at-zero"].measured == 0.125
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_nearest_distance_on_the_torus_is_the_exact_one(d):
+    # P points leave a ball of volume V r^d empty with probability (1 - V r^d)^P, hence
+    # <log r> = -(log V + H_P) / d with the harmonic number H_P.
+    P = 400
+    point = {"cloud": "torus", "d": d, "sizes": [P], "n_test": 4000, "seed": 0}
+    harmonic = (1.0 / np.arange(1, P + 1)).sum()
+    volume = math.pi ** (d / 2) / gamma(d / 2 + 1)
+    expected = -(math.log(volume) + harmonic) / d
+    measured = [
+        math.log(curse.CurseOfDimensionality().measure(point | {"seed": seed})["distance"][0])
+        for seed in range(8)
+    ]
+    error = np.std(measured, ddof=1) / math.sqrt(8)
+    assert abs(np.mean(measured) - expected) < 4 * error
+
+
+def test_curse_of_dimensionality():
+    p = curse.CurseParameters(
+        dimensions=(2, 4),
+        sphere_dimensions=(3, 5),
+        sizes=(512, 2048, 8192),
+        far_dimensions=(3, 100),
+        n_test=1000,
+        seeds=4,
+    )
+    table, found, figures = run(curse.CurseOfDimensionality(), p)
+    for claim in ("distance-exponent", "distance-exponent-sphere", "learning-exponent"):
+        finding = found[f"ch0.sec4.{claim}"]
+        assert finding.measured == pytest.approx(1.0, abs=0.1)
+        assert 0 < finding.uncertainty < 0.1
+    far = table.where(cloud="far")
+    ratio = {
+        d: np.mean([row["relative_distance"] for row in rows]) for (d,), rows in far.groups("d")
+    }
+    assert ratio[3] < 0.1
+    assert found["ch0.fig3c.far-neighbors"].measured == pytest.approx(ratio[100])
+    assert ratio[100] > 0.75
+    assert set(found["ch0.fig3c.far-neighbors"].runs) < set(table.keys)
+    quoted = [s for s in figures["exponents"].series if s.kind == "thesis"]
+    assert quoted[0].text == ("language modeling", "image classification")
+
+
+@pytest.mark.parametrize(
+    "experiment", [networks.Networks, losses.Losses, curse.CurseOfDimensionality]
+)
+def test_without_runs_there_are_figures_and_findings_without_numbers(experiment):
+    experiment = experiment()
+    p = experiment.parameters("quick")
+    findings = experiment.analyse(Table([]), p)
+    assert [finding.claim for finding in findings] == [claim.id for claim in experiment.claims]
+    assert all(finding.measured is None for finding in findings)
+    assert all(figure.csv() for figure in experiment.figures(Table([]), p))
+
+
+def test_points_of_a_profile_have_no_duplicates():
+    for experiment in (networks.Networks(), losses.Losses(), curse.CurseOfDimensionality()):
+        points = [str(point) for point in experiment.points(experiment.parameters("quick"))]
+        assert len(set(points)) == len(points)

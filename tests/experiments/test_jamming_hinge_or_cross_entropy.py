@@ -1,0 +1,150 @@
+"""Hinge against cross entropy: the comparison, the data it falls back on, the nets it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from symscape.experiments.jamming._hinge_or_cross_entropy import HingeOrCrossEntropy
+from symscape.experiments.jamming._image_classifiers import (
+    _ShakeBlock,
+    augmented,
+    classifier,
+    error_rate,
+)
+from symscape.lab import Finding, Row, Table
+
+EXPERIMENT = HingeOrCrossEntropy()
+P = EXPERIMENT.profiles["smoke"]
+
+
+def table(entropy: Sequence[float], hinge: Sequence[float], data: str = "cifar10@1") -> Table:
+    rows = []
+    for loss, errors in (("cross entropy", entropy), ("hinge", hinge)):
+        for seed, error in enumerate(errors):
+            point = {"loss": loss, "seed": seed, "data": data, "architecture": "small"}
+            result = {
+                "test_error": error,
+                "n_weights": 1,
+                "n_train_used": 10,
+                "n_test_used": 10,
+                "history_test_error": np.array([90.0, error]),
+            }
+            rows.append(Row(point, result))
+    return Table(rows)
+
+
+def answer(rows: Table) -> Finding:
+    (finding,) = EXPERIMENT.analyse(rows, P)
+    return finding
+
+
+def test_the_thesis_own_runs_differ_by_a_fortieth_of_a_point() -> None:
+    found = answer(table([3.72], [3.61, 3.65, 3.82]))
+    assert found.measured == pytest.approx(3.72 - (3.61 + 3.65 + 3.82) / 3)
+    assert found.uncertainty is None  # one run has no spread
+
+
+def test_the_error_of_a_difference_is_that_of_both_means() -> None:
+    found = answer(table([40.0, 42.0], [44.0, 48.0]))
+    assert found.measured == pytest.approx(5.0)
+    assert found.uncertainty == pytest.approx((1.0**2 + 2.0**2) ** 0.5)
+
+
+def test_nets_that_guess_give_no_verdict_and_other_images_are_named() -> None:
+    assert answer(table([90.0, 90.0], [90.0, 90.0])).measured is None
+    assert "CIFAR-10 was not" in answer(table([5.0], [5.0], data="mnist-sample@1")).note
+    assert "CIFAR-10 was not" not in answer(table([5.0], [5.0])).note
+
+
+def test_without_cifar10_the_packaged_digits_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYMSCAPE_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    points = list(EXPERIMENT.points(EXPERIMENT.profiles["quick"]))
+    assert {point["data"].partition("@")[0] for point in points} == {"mnist-sample"}
+    rng = np.random.default_rng(0)
+    (tmp_path / "cifar10").mkdir()
+    arrays = {
+        f"{part}_{kind}": rng.integers(10, size=(20, 32, 32, 3) if kind == "images" else 20)
+        for part in ("train", "test")
+        for kind in ("images", "labels")
+    }
+    np.savez(
+        tmp_path / "cifar10" / "cifar10.npz", **{k: v.astype(np.uint8) for k, v in arrays.items()}
+    )
+    points = list(EXPERIMENT.points(EXPERIMENT.profiles["quick"]))
+    assert {point["data"].partition("@")[0] for point in points} == {"cifar10"}
+    small = {**points[0], "n_train": 20, "n_test": 10, "epochs": 1, "batch": 10, "width": 2}
+    result = EXPERIMENT.measure({**small, "architecture": "small", "pad": 2})
+    assert (result["n_train_used"], result["n_test_used"]) == (20, 10)
+
+
+def test_either_loss_learns_digits() -> None:
+    for point in EXPERIMENT.points(P):
+        learned = {**point, "n_train": 300, "n_test": 200, "epochs": 8, "width": 8, "batch": 20}
+        result = EXPERIMENT.measure(learned)
+        assert result["history_loss"][-1] < 0.5 * result["history_loss"][0]
+        assert result["test_error"] < 65  # chance: 90
+
+
+def test_nets_are_drawn_by_their_seed_and_leave_the_global_generator_alone() -> None:
+    before = torch.get_rng_state()
+    a, b, c = (classifier("small", 1, 4, seed) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(u, v) for u, v in zip(a.parameters(), b.parameters(), strict=True))
+    assert not all(torch.equal(u, v) for u, v in zip(a.parameters(), c.parameters(), strict=True))
+
+
+def test_shake_shake_has_the_published_size() -> None:
+    network = classifier("shake-shake", 3, 32, 0)
+    n = sum(w.numel() for w in network.parameters())
+    assert n == pytest.approx(2.9e6, rel=0.02)  # "26 2x32d", 2.9 million
+    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_shake_block_mixes_forward_and_backward_with_other_weights() -> None:
+    torch.manual_seed(0)
+    block = _ShakeBlock(3, 3, 1)
+    x = torch.randn(4, 3, 5, 5)
+    first, second = (branch(x) for branch in block.branches)
+    mixed = block(x) - x
+    # alpha is one number in [0, 1] per image
+    alpha = ((mixed - second) / (first - second)).flatten(1).median(1).values
+    assert ((alpha >= 0) & (alpha <= 1)).all()
+    rebuilt = second + alpha[:, None, None, None] * (first - second)
+    assert torch.allclose(mixed, rebuilt, atol=1e-4)
+    block.eval()
+    first, second = (branch(x) for branch in block.branches)
+    assert torch.allclose(block(x), x + (first + second) / 2, atol=1e-6)
+
+
+def test_augmented_images_are_windows_of_the_padded_ones() -> None:
+    x = 1 + torch.arange(2 * 3 * 6 * 6, dtype=torch.float32).reshape(2, 3, 6, 6)
+    generator = torch.Generator().manual_seed(0)
+    padded = torch.nn.functional.pad(x, (2, 2, 2, 2))
+    for _ in range(5):
+        moved = augmented(x, 2, False, generator)
+        for image, source in zip(moved, padded, strict=True):
+            windows = source.unfold(1, 6, 1).unfold(2, 6, 1).permute(1, 2, 0, 3, 4).flatten(0, 1)
+            assert any(torch.equal(image, window) for window in windows)
+    mirrored = augmented(x.repeat(10, 1, 1, 1), 0, True, generator)
+    same = [
+        torch.equal(a, b) or torch.equal(a, b.flip(2))
+        for a, b in zip(mirrored, x.repeat(10, 1, 1, 1), strict=True)
+    ]
+    assert all(same)
+    assert torch.equal(augmented(x, 0, False, generator), x)
+
+
+def test_error_rate_counts_wrong_classes() -> None:
+    scores = torch.eye(10)
+    network = torch.nn.Identity()
+    assert error_rate(network, scores, torch.arange(10)) == 0.0
+    assert error_rate(network, scores, torch.zeros(10, dtype=torch.int64)) == 0.9
