@@ -1,0 +1,1 @@
+"""Finite-memory agents in the two-hypothesis bandit (chapter 7)."""

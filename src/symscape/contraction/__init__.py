@@ -1,0 +1,1 @@
+"""The one numeric engine under every tensor product."""

@@ -1,0 +1,1 @@
+"""Maximum-entropy diffeomorphisms of images and relative stability (chapter 4)."""

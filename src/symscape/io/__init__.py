@@ -1,0 +1,1 @@
+"""Cartesian and spherical tensors."""

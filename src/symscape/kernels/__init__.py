@@ -1,0 +1,1 @@
+"""Kernel functions, regression and SVM, teacher-student (chapter 6)."""

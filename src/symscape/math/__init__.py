@@ -1,0 +1,1 @@
+"""Mathematics under the equivariant half: bases, permutations, radial functions, moments."""

@@ -1,0 +1,1 @@
+"""The group O(3): rotations, irreps, Wigner symbols, spherical harmonics, tensor products."""

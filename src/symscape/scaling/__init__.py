@@ -1,0 +1,1 @@
+"""Power laws: fits, error bars over seeds, collapses, extrapolation."""

@@ -1,0 +1,1 @@
+"""Checks of equivariance for users' own layers."""
