@@ -1,11 +1,13 @@
 """Settings of the whole suite."""
 
+import os
 import signal
 
 from hypothesis import settings
 
 # Machines that run tests are busy; how long an example takes is no property of the code.
-settings.register_profile("symscape", deadline=None)
+# Where a change is judged it is judged on the same examples every time; elsewhere new ones are tried.
+settings.register_profile("symscape", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("symscape")
 
 # A suite that is started in the background inherits that Ctrl-C is ignored, and hands it on to the
