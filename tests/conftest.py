@@ -6,7 +6,7 @@ import signal
 from hypothesis import settings
 
 # Machines that run tests are busy; how long an example takes is no property of the code.
-# Where a change is judged it is judged on the same examples every time; elsewhere new ones are tried.
+# CI judges a change on the same examples every time; elsewhere new ones are tried.
 settings.register_profile("symscape", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("symscape")
 
