@@ -1,0 +1,77 @@
+"""Checks of what the public functions are given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["check_features", "check_indices", "check_like", "check_weight", "promoted"]
+
+
+def check_features(tensor: Tensor, length: int, name: str, axis: str) -> None:
+    """The last axis must have the length that the product says."""
+    if tensor.ndim == 0 or tensor.shape[-1] != length:
+        raise ValueError(
+            f"{name} must have the shape (..., {axis} = {length}); got {tuple(tensor.shape)}"
+        )
+
+
+def check_weight(weight: Tensor | None, numel: int) -> None:
+    """Weights must be there exactly where the product has them."""
+    if weight is None:
+        if numel:
+            raise ValueError(f"weight is missing: the product has weight_numel = {numel}")
+        return
+    check_features(weight, numel, "weight", "weight_numel")
+
+
+def check_like(tensor: Tensor | None, like: Tensor, name: str, like_name: str) -> None:
+    """Same dtype, floating, and same device."""
+    if not like.dtype.is_floating_point:
+        raise ValueError(f"{like_name} must be of a floating dtype; got {like.dtype}")
+    if tensor is None:
+        return
+    if tensor.dtype != like.dtype:
+        raise ValueError(
+            f"{name} and {like_name} must have the same dtype; got {tensor.dtype} and {like.dtype}"
+        )
+    if tensor.device != like.device:
+        raise ValueError(
+            f"{name} and {like_name} must be on the same device; got {tensor.device} and "
+            f"{like.device}"
+        )
+
+
+def check_indices(index: Tensor, edges: int, nodes: int, name: str) -> None:
+    """One node of ``0 <= index < nodes`` for each edge."""
+    if index.shape != (edges,) or index.dtype not in (torch.int64, torch.int32):
+        raise ValueError(
+            f"{name} must be an int64 or int32 tensor of shape (edges = {edges},); got "
+            f"{index.dtype} of shape {tuple(index.shape)}"
+        )
+    # a traced program cannot branch on values; it is checked when it is traced with real ones
+    if edges and not torch.compiler.is_compiling() and type(index) is Tensor:
+        low, high = int(index.min()), int(index.max())
+        if low < 0 or high >= nodes:
+            raise ValueError(
+                f"{name} must be within 0 and {nodes - 1}, the nodes; got {low} to {high}"
+            )
+
+
+def promoted(*tensors: Tensor | None) -> tuple[Any, ...]:
+    """Under autocast, all tensors in float32 (float64 where one is); else as they are.
+
+    Sums of products of three factors lose too many digits in half precision, so the contraction
+    counts among the operations that autocast runs in float32.
+    """
+    given = [tensor for tensor in tensors if tensor is not None]
+    if not given or not torch.is_autocast_enabled(given[0].device.type):
+        return tensors
+    double = any(tensor.dtype == torch.float64 for tensor in given)
+    target = torch.float64 if double else torch.float32
+    return tuple(
+        tensor.to(target) if tensor is not None and tensor.dtype.is_floating_point else tensor
+        for tensor in tensors
+    )

@@ -1,0 +1,210 @@
+"""The public functions: arguments checked, shapes flattened, a backend chosen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from symscape.contraction import _reference
+from symscape.contraction._arguments import (
+    check_features,
+    check_indices,
+    check_like,
+    check_weight,
+    promoted,
+)
+from symscape.contraction._product import Mixing, Product
+
+__all__ = ["available_backends", "contract", "contract_right", "convolve", "mix"]
+
+
+def available_backends() -> tuple[str, ...]:
+    """Names of the backends that work here, `reference` first."""
+    return ("reference",)
+
+
+def contract(
+    product: Product,
+    x: Tensor,
+    y: Tensor,
+    weight: Tensor | None = None,
+    *,
+    backend: str | None = None,
+) -> Tensor:
+    r"""Evaluate a product.
+
+    .. math:: out_{zkw} = \sum_\text{paths} c \sum_{ijuv} C_{ijk}\, x_{zui}\, y_{zvj}\, W_{(z)uvw}
+
+    Differentiable to any order in x, y and the weights. Under autocast all arguments are cast to
+    float32.
+
+    Args:
+        product: the paths.
+        x: first input, ``(..., dim_in1)``.
+        y: second input, ``(..., dim_in2)``.
+        weight: ``(weight_numel,)``, shared by all samples, or ``(..., weight_numel)``; None if
+            the product has no weights.
+        backend: one of `available_backends()`; None for the fastest that takes the arguments.
+
+    Returns:
+        ``(..., dim_out)``; the leading dimensions are those of the arguments, broadcast.
+
+    Raises:
+        ValueError: shapes that do not fit the product or each other, different dtypes or devices,
+            an unknown backend, or one that does not take the arguments.
+    """
+    check_features(x, product.dim_in1, "x", "dim_in1")
+    check_features(y, product.dim_in2, "y", "dim_in2")
+    check_weight(weight, product.weight_numel)
+    x, y, weight = promoted(x, y, weight)
+    check_like(y, x, "y", "x")
+    check_like(weight, x, "weight", "x")
+    _check_backend(backend)
+    shape, (x, y, weight) = _flat(("x", x), ("y", y), ("weight", weight))
+    with torch.autocast(x.device.type, enabled=False):
+        out = _reference.contract_reference(product, x, y, weight)
+    return out.reshape(*shape, product.dim_out)
+
+
+def contract_right(product: Product, y: Tensor, weight: Tensor | None = None) -> Tensor:
+    """The matrices of the linear maps ``x -> contract(product, x, y, weight)``.
+
+    Args:
+        product: the paths.
+        y: second input, ``(..., dim_in2)``.
+        weight: as in `contract`.
+
+    Returns:
+        ``(..., dim_in1, dim_out)``: ``contract(x, y) = x @ contract_right(y)``.
+
+    Raises:
+        ValueError: as in `contract`.
+    """
+    check_features(y, product.dim_in2, "y", "dim_in2")
+    check_weight(weight, product.weight_numel)
+    y, weight = promoted(y, weight)
+    check_like(weight, y, "weight", "y")
+    shape, (y, weight) = _flat(("y", y), ("weight", weight))
+    with torch.autocast(y.device.type, enabled=False):
+        out = _reference.contract_right_reference(product, y, weight)
+    return out.reshape(*shape, product.dim_in1, product.dim_out)
+
+
+def convolve(
+    product: Product,
+    x: Tensor,
+    y: Tensor,
+    weight: Tensor | None,
+    source: Tensor,
+    destination: Tensor,
+    num_nodes: int,
+    *,
+    backend: str | None = None,
+) -> Tensor:
+    r"""Message passing on a graph, without storing the messages.
+
+    .. math:: out_n = \sum_{e:\ destination_e = n} contract(x_{source_e}, y_e, W_{(e)})
+
+    Deterministic: the messages of a node are added in the order of the edges. Differentiable to
+    any order in x, y and the weights.
+
+    Args:
+        product: the paths.
+        x: features of the nodes, ``(nodes, dim_in1)``.
+        y: features of the edges, ``(edges, dim_in2)``.
+        weight: ``(weight_numel,)``, ``(edges, weight_numel)``, or None.
+        source: node at which each edge starts, ``(edges,)``, in any order.
+        destination: node at which each edge ends, ``(edges,)``, in any order.
+        num_nodes: number of nodes of the output, larger than any destination.
+        backend: as in `contract`.
+
+    Returns:
+        ``(num_nodes, dim_out)``; zero for nodes at which no edge ends.
+
+    Raises:
+        ValueError: as in `contract`; nodes out of range.
+    """
+    check_features(x, product.dim_in1, "x", "dim_in1")
+    check_features(y, product.dim_in2, "y", "dim_in2")
+    check_weight(weight, product.weight_numel)
+    edges = y.shape[0]
+    if x.ndim != 2 or y.ndim != 2 or (weight is not None and weight.ndim > 2):
+        raise ValueError(
+            "x, y and weight must have the shapes (nodes, dim_in1), (edges, dim_in2) and "
+            f"(weight_numel,) or (edges, weight_numel); got {tuple(x.shape)}, {tuple(y.shape)} "
+            f"and {None if weight is None else tuple(weight.shape)}"
+        )
+    if weight is not None and weight.ndim == 2 and weight.shape[0] != edges:
+        raise ValueError(
+            f"weight and y must have one row for each edge; got {weight.shape[0]} and {edges}"
+        )
+    if num_nodes < 0:
+        raise ValueError(f"num_nodes must not be negative; got {num_nodes}")
+    check_indices(source, edges, x.shape[0], "source")
+    check_indices(destination, edges, num_nodes, "destination")
+    x, y, weight = promoted(x, y, weight)
+    check_like(y, x, "y", "x")
+    check_like(weight, x, "weight", "x")
+    for name, index in (("source", source), ("destination", destination)):
+        if index.device != x.device:
+            raise ValueError(
+                f"{name} and x must be on the same device; got {index.device} and {x.device}"
+            )
+    _check_backend(backend)
+    with torch.autocast(x.device.type, enabled=False):
+        return _reference.convolve_reference(product, x, y, weight, source, destination, num_nodes)
+
+
+def mix(mixing: Mixing, x: Tensor, weight: Tensor, *, backend: str | None = None) -> Tensor:
+    r"""Mix the copies of equal representations: the linear layer.
+
+    .. math:: out_{zwk} = \sum_\text{paths} c \sum_u x_{zuk}\, W_{(z)uw}
+
+    Args:
+        mixing: the paths.
+        x: input, ``(..., dim_in1)``.
+        weight: ``(weight_numel,)``, shared by all samples, or ``(..., weight_numel)``.
+        backend: as in `contract`.
+
+    Returns:
+        ``(..., dim_out)``.
+
+    Raises:
+        ValueError: as in `contract`.
+    """
+    check_features(x, mixing.dim_in1, "x", "dim_in1")
+    check_features(weight, mixing.weight_numel, "weight", "weight_numel")
+    x, weight = promoted(x, weight)
+    check_like(weight, x, "weight", "x")
+    _check_backend(backend)
+    shape, (x, weight) = _flat(("x", x), ("weight", weight))
+    with torch.autocast(x.device.type, enabled=False):
+        out = _reference.mix_reference(mixing, x, weight)
+    return out.reshape(*shape, mixing.dim_out)
+
+
+def _check_backend(backend: str | None) -> None:
+    if backend is not None and backend not in available_backends():
+        raise ValueError(
+            f"backend must be None or one of {', '.join(available_backends())}; got {backend!r}"
+        )
+
+
+def _flat(*named: tuple[str, Tensor | None]) -> tuple[torch.Size, list[Any]]:
+    """Broadcast the leading dimensions and flatten them into one; shared weights stay flat."""
+    leading = [t.shape[:-1] for _, t in named if t is not None]
+    try:
+        shape = torch.broadcast_shapes(*leading)
+    except RuntimeError:
+        given = ", ".join(f"{name} {tuple(t.shape)}" for name, t in named if t is not None)
+        raise ValueError(f"leading dimensions must broadcast; got {given}") from None
+    numel = shape.numel()
+    flat = [
+        t
+        if t is None or (name == "weight" and t.ndim == 1)
+        else t.expand(*shape, t.shape[-1]).reshape(numel, t.shape[-1])
+        for name, t in named
+    ]
+    return shape, flat
