@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -15,14 +16,16 @@ from symscape.contraction._arguments import (
     check_weight,
     promoted,
 )
+from symscape.contraction._ops import derivatives, edge_order
 from symscape.contraction._product import Mixing, Product
+from symscape.contraction._reference import mix_reference as mix_rows
 
 __all__ = ["available_backends", "contract", "contract_right", "convolve", "mix"]
 
 
 def available_backends() -> tuple[str, ...]:
     """Names of the backends that work here, `reference` first."""
-    return ("reference",)
+    return ("reference", "cpu")
 
 
 def contract(
@@ -61,10 +64,13 @@ def contract(
     x, y, weight = promoted(x, y, weight)
     check_like(y, x, "y", "x")
     check_like(weight, x, "weight", "x")
-    _check_backend(backend)
+    chosen = _backend(backend, x)
     shape, (x, y, weight) = _flat(("x", x), ("y", y), ("weight", weight))
     with torch.autocast(x.device.type, enabled=False):
-        out = _reference.contract_reference(product, x, y, weight)
+        if chosen == "reference":
+            out = _reference.contract_reference(product, x, y, weight)
+        else:
+            out = _lowered_contract(product, x, y, weight)
     return out.reshape(*shape, product.dim_out)
 
 
@@ -152,9 +158,12 @@ def convolve(
             raise ValueError(
                 f"{name} and x must be on the same device; got {index.device} and {x.device}"
             )
-    _check_backend(backend)
+    chosen = _backend(backend, x)
+    graph = (source.long(), destination.long(), num_nodes)
     with torch.autocast(x.device.type, enabled=False):
-        return _reference.convolve_reference(product, x, y, weight, source, destination, num_nodes)
+        if chosen == "reference":
+            return _reference.convolve_reference(product, x, y, weight, *graph)
+        return _lowered_convolve(product, x, y, weight, *graph)
 
 
 def mix(mixing: Mixing, x: Tensor, weight: Tensor, *, backend: str | None = None) -> Tensor:
@@ -178,18 +187,85 @@ def mix(mixing: Mixing, x: Tensor, weight: Tensor, *, backend: str | None = None
     check_features(weight, mixing.weight_numel, "weight", "weight_numel")
     x, weight = promoted(x, weight)
     check_like(weight, x, "weight", "x")
-    _check_backend(backend)
+    _backend(backend, x)
     shape, (x, weight) = _flat(("x", x), ("weight", weight))
     with torch.autocast(x.device.type, enabled=False):
         out = _reference.mix_reference(mixing, x, weight)
     return out.reshape(*shape, mixing.dim_out)
 
 
-def _check_backend(backend: str | None) -> None:
-    if backend is not None and backend not in available_backends():
+def _backend(backend: str | None, like: Tensor) -> str:
+    """The backend that was asked for, or the fastest for such tensors."""
+    fast = like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
+    if backend is None:
+        return "cpu" if fast else "reference"
+    if backend not in available_backends():
         raise ValueError(
             f"backend must be None or one of {', '.join(available_backends())}; got {backend!r}"
         )
+    if backend == "cpu" and not fast:
+        raise ValueError(
+            "backend cpu takes float32 and float64 on the CPU; got "
+            f"{like.dtype} on {like.device.type}"
+        )
+    return backend
+
+
+def _lowered_contract(product: Product, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+    parts = product.parts
+    nothing = (None,) * 4
+    terms = []
+    if parts.direct is not None:
+        direct = parts.direct.key
+        terms.append(
+            derivatives(direct, "out", 0, x, y, weight, None, None, None, None, *nothing)[0]
+        )
+    if parts.joint is not None and parts.mixing is not None:
+        copies = derivatives(parts.joint.key, "out", 0, x, y, None, *nothing)[0]
+        terms.append(mix_rows(parts.mixing, copies, _with_ones(weight, parts.ones, x)))
+    return sum(terms[1:], terms[0])
+
+
+def _lowered_convolve(
+    product: Product,
+    x: Tensor,
+    y: Tensor,
+    weight: Tensor | None,
+    source: Tensor,
+    destination: Tensor,
+    num_nodes: int,
+) -> Tensor:
+    parts = product.parts
+    if parts.mixing is not None and weight is not None and weight.ndim == 2:
+        # the weights of the edges are larger than their features, which may as well be stored
+        messages = _lowered_contract(product, x[source], y, weight)
+        return _sum_by_node(messages, destination, num_nodes)
+    orders = edge_order(source, x.shape[0]), edge_order(destination, num_nodes)
+    graph = (source, destination, *orders)
+    terms = []
+    if parts.direct is not None:
+        direct = parts.direct.key
+        terms.append(
+            derivatives(direct, "out", num_nodes, x, y, weight, None, None, None, None, *graph)[0]
+        )
+    if parts.joint is not None and parts.mixing is not None:
+        # sums over the edges and over the copies commute: the mixing is done once per node
+        copies = derivatives(parts.joint.key, "out", num_nodes, x, y, None, *rest)[0]
+        terms.append(mix_rows(parts.mixing, copies, _with_ones(weight, parts.ones, x)))
+    return sum(terms[1:], terms[0])
+
+
+def _with_ones(weight: Tensor | None, count: int, like: Tensor) -> Tensor:
+    if weight is None:
+        return like.new_ones(count)
+    if not count:
+        return weight
+    return torch.cat([weight, weight.new_ones((*weight.shape[:-1], count))], dim=-1)
+
+
+def _sum_by_node(messages: Tensor, destination: Tensor, num_nodes: int) -> Tensor:
+    out = messages.new_zeros((num_nodes, messages.shape[1]))
+    return out.index_add(0, destination, messages)
 
 
 def _flat(*named: tuple[str, Tensor | None]) -> tuple[torch.Size, list[Any]]:
@@ -200,7 +276,7 @@ def _flat(*named: tuple[str, Tensor | None]) -> tuple[torch.Size, list[Any]]:
     except RuntimeError:
         given = ", ".join(f"{name} {tuple(t.shape)}" for name, t in named if t is not None)
         raise ValueError(f"leading dimensions must broadcast; got {given}") from None
-    numel = shape.numel()
+    numel = math.prod(shape)
     flat = [
         t
         if t is None or (name == "weight" and t.ndim == 1)

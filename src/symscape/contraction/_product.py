@@ -7,9 +7,23 @@ import hashlib
 import itertools
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-__all__ = ["MODES", "Mixing", "MixingPath", "Path", "Product", "Segment", "Table", "path_shape"]
+if TYPE_CHECKING:
+    from symscape.contraction._lowering import Lowered
+
+__all__ = [
+    "MODES",
+    "Mixing",
+    "MixingPath",
+    "Path",
+    "Product",
+    "Segment",
+    "Table",
+    "mixing_of",
+    "path_shape",
+    "product_of",
+]
 
 Table = tuple[tuple[int, int, int, float], ...]
 """Non-zeros ``(i, j, k, C[i, j, k])`` of a path."""
@@ -147,6 +161,7 @@ class Product:
     weight_numel: int
     paths: tuple[Path, ...]
     key: str = field(init=False, compare=False, repr=False)
+    parts: Lowered = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", tuple(self.paths))
@@ -159,9 +174,21 @@ class Product:
             for p in self.paths
         )
         object.__setattr__(self, "key", hashlib.sha256(text.encode()).hexdigest()[:24])
+        _products.setdefault(self.key, self)
+        # here and not when it is used: torch's compiler cannot trace how a product is made
+        from symscape.contraction._lowering import lowered
+
+        object.__setattr__(self, "parts", lowered(self))
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+    def __deepcopy__(self, memo: dict) -> Product:
+        return self
+
+    def __reduce__(self) -> tuple:
+        fields = (self.dim_in1, self.dim_in2, self.dim_out, self.weight_numel, self.paths)
+        return Product, fields
 
 
 @dataclass(frozen=True)
@@ -219,9 +246,48 @@ class Mixing:
             f"|{tuple(p.in1)} {tuple(p.out)} {p.weight} {p.coefficient!r}" for p in self.paths
         )
         object.__setattr__(self, "key", hashlib.sha256(text.encode()).hexdigest()[:24])
+        _mixings.setdefault(self.key, self)
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+    def __deepcopy__(self, memo: dict) -> Mixing:
+        return self
+
+    def __reduce__(self) -> tuple:
+        return Mixing, (self.dim_in1, self.dim_out, self.weight_numel, self.paths)
+
+
+def product_of(key: str) -> Product:
+    """The product with a key; torch's operators take strings, not objects.
+
+    Raises:
+        ValueError: no such product was made in this process.
+    """
+    return _found(_products, key)
+
+
+def mixing_of(key: str) -> Mixing:
+    """The mixing with a key.
+
+    Raises:
+        ValueError: no such mixing was made in this process.
+    """
+    return _found(_mixings, key)
+
+
+_T = TypeVar("_T")
+_products: dict[str, Product] = {}
+_mixings: dict[str, Mixing] = {}
+
+
+def _found(known: dict[str, _T], key: str) -> _T:
+    if key not in known:
+        raise ValueError(
+            f"key must be that of a product made in this process; got {key!r} (an exported "
+            "program needs the module that it was exported from)"
+        )
+    return known[key]
 
 
 @functools.lru_cache(maxsize=4096)

@@ -1,0 +1,135 @@
+"""From LLVM's assembly language to machine code, with a cache on disk."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+__all__ = ["Function", "cache_folder", "compiled"]
+
+Function = Callable[..., None]
+
+_CHECKSUM = 32
+_lock = threading.Lock()  # LLVM's objects are not for several threads
+_alive: list[Any] = []  # code stays loaded as long as the process
+
+
+def cache_folder() -> Path:
+    """Folder of the compiled kernels: `SYMSCAPE_CACHE`, or one in the user's cache."""
+    chosen = os.environ.get("SYMSCAPE_CACHE")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("symscape") / "kernels"
+
+
+def compiled(
+    key: str, entry: str, argument_types: list[Any], source: Callable[[], str]
+) -> Function:
+    """A function, from the cache or compiled.
+
+    The cache is shared by processes: files appear whole (written aside, then renamed), carry a
+    checksum, and belong to one kind of processor. A cache that cannot be written or read costs
+    time and nothing else.
+
+    Args:
+        key: names the source text, so that it need not be made when the code is in the cache.
+        entry: name of the function in the source.
+        argument_types: ctypes of its arguments.
+        source: makes the text of the module.
+    """
+    with _lock:
+        name = hashlib.sha256(f"{key} {_platform()} {_generator()}".encode()).hexdigest()[:40]
+        path = cache_folder() / f"{name}.o"
+        code = _read(path)
+        if code is None:
+            code = _object_code(source())
+            _write(path, code)
+        address = _link(name, entry, code)
+    return ctypes.CFUNCTYPE(None, *argument_types)(address)
+
+
+@functools.cache
+def _machine() -> Any:
+    import llvmlite.binding as llvm  # type: ignore[import-untyped]
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=2,
+        reloc="pic",
+        codemodel="small",
+    )
+
+
+@functools.cache
+def _linker() -> Any:
+    import llvmlite.binding as llvm
+
+    return llvm.create_lljit_compiler(_machine())
+
+
+@functools.cache
+def _platform() -> str:
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features().flatten()
+    return f"{llvmlite.__version__} {llvm.get_host_cpu_name()} {features}"
+
+
+@functools.cache
+def _generator() -> str:
+    """Changes with the code that makes the sources, so that old files are not taken."""
+    folder = Path(__file__).parent
+    texts = [path.read_bytes() for path in sorted(folder.glob("*.py"))]
+    return hashlib.sha256(b"".join(texts)).hexdigest()
+
+
+def _object_code(text: str) -> bytes:
+    import llvmlite.binding as llvm
+
+    module = llvm.parse_assembly(text)
+    module.triple = _machine().triple
+    module.data_layout = str(_machine().target_data)
+    return _machine().emit_object(module)
+
+
+def _link(name: str, entry: str, code: bytes) -> int:
+    import llvmlite.binding as llvm
+
+    builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+    library = builder.export_symbol(entry).link(_linker(), name)
+    _alive.append(library)
+    return library[entry]
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    checksum, code = content[:_CHECKSUM], content[_CHECKSUM:]
+    return code if hashlib.sha256(code).digest() == checksum else None
+
+
+def _write(path: Path, code: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(code).digest() + code)
+            os.replace(aside, path)
+        except OSError:
+            os.unlink(aside)
+    except OSError:
+        pass

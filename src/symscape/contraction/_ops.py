@@ -1,0 +1,254 @@
+"""The form's derivatives as operators of torch: differentiable, and opaque to its compilers.
+
+The form ``F(x, y, W, g) = <g, out(x, y, W)>`` is linear in each argument. The operator evaluates
+some of its partial derivatives, or those of its variation along tangents of x, y and W. Any
+derivative of these is again a sum of such terms, which makes the set closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from symscape.contraction import _cpu
+from symscape.contraction._product import product_of
+
+__all__ = ["derivatives", "edge_order"]
+
+_VARIABLE = {"gx": "x", "gy": "y", "gw": "w", "out": "g"}
+_GRADIENT = {variable: name for name, variable in _VARIABLE.items()}
+_ARGUMENTS = ("x", "y", "w", "g", "tx", "ty", "tw")
+
+
+@torch.library.custom_op("symscape::form", mutates_args=())
+def form(
+    key: str,
+    outputs: str,
+    nodes: int,
+    x: Tensor,
+    y: Tensor,
+    w: Tensor | None,
+    g: Tensor | None,
+    tx: Tensor | None,
+    ty: Tensor | None,
+    tw: Tensor | None,
+    source: Tensor | None,
+    destination: Tensor | None,
+    by_source: Tensor | None,
+    by_destination: Tensor | None,
+) -> list[Tensor]:
+    """Partial derivatives of a product's form.
+
+    Args:
+        key: `Product.key`.
+        outputs: names out of `out gx gy gw`, separated by blanks: the derivatives with respect to
+            g, x, y, W.
+        nodes: rows of `out`, with edges.
+        x: (rows, dim_in1), y: (rows, dim_in2), w: (weight_numel,) or (rows, weight_numel),
+            g: (rows, dim_out); tx, ty, tw: tangents. With edges, x and tx have a row for each
+            source node, g one for each destination node.
+        source: node at which each edge starts, destination: where it ends, by_source and
+            by_destination: the edges in these orders; or None.
+    """
+    given = {"x": x, "y": y, "w": w, "g": g, "tx": tx, "ty": ty, "tw": tw}
+    inputs = {name: tensor for name, tensor in given.items() if tensor is not None}
+    product = product_of(key)
+    if source is None:
+        return _cpu.evaluate(product, inputs, outputs.split())
+    assert destination is not None
+    assert by_source is not None
+    assert by_destination is not None
+    edges, orders = (source, destination), (by_source, by_destination)
+    return _cpu.evaluate_edges(product, inputs, outputs.split(), edges, orders, nodes)
+
+
+@form.register_fake
+def _(
+    key: str, outputs: str, nodes: int, x: Any, y: Any, w: Any, g: Any, *rest: Any
+) -> list[Tensor]:
+    product = product_of(key)
+    rows = x.shape[0] if rest[3] is None else nodes
+    shapes = {
+        "out": (rows, product.dim_out),
+        "gx": (x.shape[0], product.dim_in1),
+        "gy": (y.shape[0], product.dim_in2),
+    }
+    return [
+        torch.empty_like(w, memory_format=torch.contiguous_format)
+        if name == "gw"
+        else x.new_empty(shapes[name])
+        for name in outputs.split()
+    ]
+
+
+def _setup(ctx: Any, inputs: tuple, output: list[Tensor]) -> None:
+    ctx.key, ctx.outputs, ctx.nodes = inputs[:3]
+    ctx.save_for_backward(*inputs[3:])
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx: Any, grads: Sequence[Tensor | None]) -> tuple:
+    saved = ctx.saved_tensors
+    values = {n: t for n, t in zip(_ARGUMENTS, saved) if t is not None}
+    cotangents = {
+        _VARIABLE[name]: grad for name, grad in zip(ctx.outputs.split(), grads) if grad is not None
+    }
+    wanted = [n for n, needed in zip(_ARGUMENTS, ctx.needs_input_grad[3:]) if needed]
+    found = _derivatives(ctx.key, ctx.nodes, saved[7:], values, cotangents, wanted)
+    return (None, None, None, *(found.get(name) for name in _ARGUMENTS), None, None, None, None)
+
+
+form.register_autograd(_backward, setup_context=_setup)
+
+
+def _derivatives(
+    key: str,
+    nodes: int,
+    edges: Sequence[Tensor | None],
+    values: dict[str, Tensor],
+    cotangents: dict[str, Tensor],
+    wanted: list[str],
+) -> dict[str, Tensor]:
+    """Gradient of sum <cotangent, output>: the variation of the form along the cotangents."""
+
+    def call(outputs: list[str], **arguments: Tensor) -> Sequence[Tensor]:
+        given = [arguments.get(name) for name in _ARGUMENTS]
+        return derivatives(key, " ".join(outputs), nodes, *given, *edges)
+
+    base = {name: tensor for name, tensor in values.items() if name in "xyw"}
+    tangents = {name[1]: tensor for name, tensor in values.items() if name[0] == "t"}
+    if not tangents:
+        names = [_GRADIENT[variable] for variable in wanted]
+        if not names:
+            return {}
+        if set(cotangents) == {"g"}:
+            return dict(zip(wanted, call(names, **base, g=cotangents["g"])))
+        if "g" not in cotangents:
+            moved = {f"t{variable}": tangent for variable, tangent in cotangents.items()}
+            return dict(zip(wanted, call(names, **base, g=values["g"], **moved)))
+    return _terms(call, base, values.get("g"), tangents, cotangents, wanted)
+
+
+def _terms(
+    call: Any,
+    base: dict[str, Tensor],
+    g: Tensor | None,
+    tangents: dict[str, Tensor],
+    cotangents: dict[str, Tensor],
+    wanted: list[str],
+) -> dict[str, Tensor]:
+    """The same for a form that is a variation already, term by term."""
+    found: dict[str, Tensor] = {}
+    start = [{name: name for name in (*base, "g")}]
+    values = {**base, **{f"t{name}": tangent for name, tangent in tangents.items()}}
+    if g is not None:
+        values["g"] = g
+    values |= {f"c{name}": cotangent for name, cotangent in cotangents.items()}
+    terms = _varied(start, "t", tangents) if tangents else start
+    for term in _varied(terms, "c", cotangents):
+        slots = {slot: name for slot, name in term.items() if name in wanted}
+        if not slots:
+            continue
+        names = [_GRADIENT[slot] for slot in slots]
+        # the derivative with respect to g needs no g, and a term without g has no other
+        arguments = {slot: values[name] for slot, name in term.items() if name in values}
+        for name, part in zip(slots.values(), call(names, **arguments)):
+            found[name] = found[name] + part if name in found else part
+    return found
+
+
+def _varied(
+    terms: list[dict[str, str]], prefix: str, along: dict[str, Tensor]
+) -> list[dict[str, str]]:
+    """Each term, with one of its arguments replaced by the direction, for all arguments."""
+    return [
+        {**term, variable: prefix + variable}
+        for term in terms
+        for variable in along
+        if term.get(variable) == variable
+    ]
+
+
+def _vmap(info: Any, in_dims: tuple, *args: Any) -> tuple:
+    """Fold the mapped dimension into the rows, or loop over it where each has own weights."""
+    key, outputs, nodes = args[:3]
+    tensors, dims, edges = list(args[3:10]), in_dims[3:10], args[10:]
+    if any(dim is not None for dim in in_dims[10:]):
+        raise ValueError("source and destination must be the same for all entries under vmap")
+    moved = [t if t is None or d is None else t.movedim(d, 0) for t, d in zip(tensors, dims)]
+    batched = [t is not None and d is not None for t, d in zip(tensors, dims)]
+    shared = tensors[2] is not None and moved[2].ndim - batched[2] == 1
+    names = outputs.split()
+    if edges[0] is not None or (shared and (batched[2] or batched[6])):
+        results = [
+            derivatives(
+                key,
+                outputs,
+                nodes,
+                *(t[entry] if b else t for t, b in zip(moved, batched)),
+                *edges,
+            )
+            for entry in range(info.batch_size)
+        ]
+        return tuple(torch.stack(pieces) for pieces in zip(*results)), (0,) * len(names)
+    size, rows = info.batch_size, moved[0].shape[int(batched[0])]
+
+    def fold(tensor: Tensor | None, is_batched: bool, weight: bool) -> Tensor | None:
+        if tensor is None:
+            return None
+        if weight and shared:
+            # rows of their own, so that each entry of the batch gets its own gradient
+            return tensor.expand(size * rows, -1) if "gw" in names else tensor
+        full = tensor if is_batched else tensor.expand(size, *tensor.shape)
+        return full.reshape(size * rows, tensor.shape[-1])
+
+    folded = [fold(t, b, i in (2, 6)) for i, (t, b) in enumerate(zip(moved, batched))]
+    found = derivatives(key, outputs, nodes, *folded, *edges)
+    unfolded = [t.reshape(size, rows, t.shape[-1]) for t in found]
+    if shared and "gw" in names:
+        index = names.index("gw")
+        unfolded[index] = unfolded[index].sum(1)
+    return tuple(unfolded), (0,) * len(names)
+
+
+class _Form(torch.autograd.Function):
+    """The operator again, in the shape that `torch.func` asks for."""
+
+    @staticmethod
+    def forward(*args: Any) -> tuple[Tensor, ...]:
+        return tuple(form(*args))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
+        _setup(ctx, inputs, output)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple:
+        return _backward(ctx, grads)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple, *args: Any) -> tuple:
+        return _vmap(info, in_dims, *args)
+
+
+def derivatives(*args: Any) -> Sequence[Tensor]:
+    """`form`, also within `torch.func` transforms, which its operator does not support."""
+    if torch._C._are_functorch_transforms_active():
+        return _Form.apply(*args)
+    return form(*args)
+
+
+@torch.library.custom_op("symscape::edge_order", mutates_args=())
+def edge_order(index: Tensor, nodes: int) -> Tensor:
+    """The edges, sorted by node; those of a node stay in their order."""
+    if index.numel() < 2 or bool((index[1:] >= index[:-1]).all()):
+        return torch.arange(index.shape[0], device=index.device)
+    return torch.argsort(index, stable=True)
+
+
+@edge_order.register_fake
+def _(index: Tensor, nodes: int) -> Tensor:
+    return torch.empty_like(index)
