@@ -212,18 +212,7 @@ def _backend(backend: str | None, like: Tensor) -> str:
 
 
 def _lowered_contract(product: Product, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-    parts = product.parts
-    nothing = (None,) * 4
-    terms = []
-    if parts.direct is not None:
-        direct = parts.direct.key
-        terms.append(
-            derivatives(direct, "out", 0, x, y, weight, None, None, None, None, *nothing)[0]
-        )
-    if parts.joint is not None and parts.mixing is not None:
-        copies = derivatives(parts.joint.key, "out", 0, x, y, None, *nothing)[0]
-        terms.append(mix_rows(parts.mixing, copies, _with_ones(weight, parts.ones, x)))
-    return sum(terms[1:], terms[0])
+    return _sum_of_parts(product, x, y, weight, 0, (None,) * 4)
 
 
 def _lowered_convolve(
@@ -235,22 +224,31 @@ def _lowered_convolve(
     destination: Tensor,
     num_nodes: int,
 ) -> Tensor:
-    parts = product.parts
-    if parts.mixing is not None and weight is not None and weight.ndim == 2:
+    if product.parts.mixing is not None and weight is not None and weight.ndim == 2:
         # the weights of the edges are larger than their features, which may as well be stored
         messages = _lowered_contract(product, x[source], y, weight)
-        return _sum_by_node(messages, destination, num_nodes)
+        return messages.new_zeros((num_nodes, product.dim_out)).index_add(0, destination, messages)
     orders = edge_order(source, x.shape[0]), edge_order(destination, num_nodes)
-    graph = (source, destination, *orders)
+    # sums over the edges and over the copies commute: the mixing is done once per node
+    return _sum_of_parts(product, x, y, weight, num_nodes, (source, destination, *orders))
+
+
+def _sum_of_parts(
+    product: Product,
+    x: Tensor,
+    y: Tensor,
+    weight: Tensor | None,
+    nodes: int,
+    graph: tuple[Tensor | None, ...],
+) -> Tensor:
+    parts, absent = product.parts, (None, None, None, None)
     terms = []
     if parts.direct is not None:
-        direct = parts.direct.key
-        terms.append(
-            derivatives(direct, "out", num_nodes, x, y, weight, None, None, None, None, *graph)[0]
-        )
+        key = parts.direct.key
+        terms.append(derivatives(key, "out", nodes, x, y, weight, *absent, *graph)[0])
     if parts.joint is not None and parts.mixing is not None:
-        # sums over the edges and over the copies commute: the mixing is done once per node
-        copies = derivatives(parts.joint.key, "out", num_nodes, x, y, None, *rest)[0]
+        key = parts.joint.key
+        copies = derivatives(key, "out", nodes, x, y, None, *absent, *graph)[0]
         terms.append(mix_rows(parts.mixing, copies, _with_ones(weight, parts.ones, x)))
     return sum(terms[1:], terms[0])
 
@@ -261,11 +259,6 @@ def _with_ones(weight: Tensor | None, count: int, like: Tensor) -> Tensor:
     if not count:
         return weight
     return torch.cat([weight, weight.new_ones((*weight.shape[:-1], count))], dim=-1)
-
-
-def _sum_by_node(messages: Tensor, destination: Tensor, num_nodes: int) -> Tensor:
-    out = messages.new_zeros((num_nodes, messages.shape[1]))
-    return out.index_add(0, destination, messages)
 
 
 def _flat(*named: tuple[str, Tensor | None]) -> tuple[torch.Size, list[Any]]:
