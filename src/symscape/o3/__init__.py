@@ -1,7 +1,12 @@
 """The group O(3): rotations, irreps, Wigner symbols, spherical harmonics, tensor products."""
 
 from symscape.o3 import irrep
+from symscape.o3._full_tensor_product import FullTensorProductv2
+from symscape.o3._instruction import Instruction
 from symscape.o3._irreps import Irrep, Irreps, MulIr
+from symscape.o3._linear import Linear
+from symscape.o3._norm import Norm
+from symscape.o3._reduce import ReducedTensorProducts, reduced_basis
 from symscape.o3._rotation import (
     angles_to_axis_angle,
     angles_to_matrix,
@@ -34,6 +39,13 @@ from symscape.o3._rotation import (
     to_thesis_axes,
     xyz_to_angles,
 )
+from symscape.o3._tensor_product import TensorProduct
+from symscape.o3._tensor_products import (
+    ElementwiseTensorProduct,
+    FullTensorProduct,
+    FullyConnectedTensorProduct,
+)
+from symscape.o3._tensor_square import TensorSquare
 from symscape.o3._wigner import (
     change_basis_real_to_complex,
     so3_generators,
@@ -45,9 +57,19 @@ from symscape.o3._wigner import (
 )
 
 __all__ = [
+    "ElementwiseTensorProduct",
+    "FullTensorProduct",
+    "FullTensorProductv2",
+    "FullyConnectedTensorProduct",
+    "Instruction",
     "Irrep",
     "Irreps",
+    "Linear",
     "MulIr",
+    "Norm",
+    "ReducedTensorProducts",
+    "TensorProduct",
+    "TensorSquare",
     "angles_to_axis_angle",
     "angles_to_matrix",
     "angles_to_quaternion",
@@ -78,6 +100,7 @@ __all__ = [
     "rand_axis_angle",
     "rand_matrix",
     "rand_quaternion",
+    "reduced_basis",
     "so3_generators",
     "su2_generators",
     "to_thesis_axes",
