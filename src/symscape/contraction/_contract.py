@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,9 +17,9 @@ from symscape.contraction._arguments import (
     check_weight,
     promoted,
 )
+from symscape.contraction._mixing import mix_rows
 from symscape.contraction._ops import derivatives, edge_order
 from symscape.contraction._product import Mixing, Product
-from symscape.contraction._reference import mix_reference as mix_rows
 
 __all__ = ["available_backends", "contract", "contract_right", "convolve", "mix"]
 
@@ -66,12 +67,8 @@ def contract(
     check_like(weight, x, "weight", "x")
     chosen = _backend(backend, x)
     shape, (x, y, weight) = _flat(("x", x), ("y", y), ("weight", weight))
-    with torch.autocast(x.device.type, enabled=False):
-        if chosen == "reference":
-            out = _reference.contract_reference(product, x, y, weight)
-        else:
-            out = _lowered_contract(product, x, y, weight)
-    return out.reshape(*shape, product.dim_out)
+    evaluate = _reference.contract_reference if chosen == "reference" else _lowered_contract
+    return _unflat(_without_autocast(evaluate, product, x, y, weight), shape)
 
 
 def contract_right(product: Product, y: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -93,8 +90,7 @@ def contract_right(product: Product, y: Tensor, weight: Tensor | None = None) ->
     y, weight = promoted(y, weight)
     check_like(weight, y, "weight", "y")
     shape, (y, weight) = _flat(("y", y), ("weight", weight))
-    with torch.autocast(y.device.type, enabled=False):
-        out = _reference.contract_right_reference(product, y, weight)
+    out = _without_autocast(_reference.contract_right_reference, product, y, weight)
     return out.reshape(*shape, product.dim_in1, product.dim_out)
 
 
@@ -160,10 +156,8 @@ def convolve(
             )
     chosen = _backend(backend, x)
     graph = (source.long(), destination.long(), num_nodes)
-    with torch.autocast(x.device.type, enabled=False):
-        if chosen == "reference":
-            return _reference.convolve_reference(product, x, y, weight, *graph)
-        return _lowered_convolve(product, x, y, weight, *graph)
+    evaluate = _reference.convolve_reference if chosen == "reference" else _lowered_convolve
+    return _without_autocast(evaluate, product, x, y, weight, *graph)
 
 
 def mix(mixing: Mixing, x: Tensor, weight: Tensor, *, backend: str | None = None) -> Tensor:
@@ -187,11 +181,10 @@ def mix(mixing: Mixing, x: Tensor, weight: Tensor, *, backend: str | None = None
     check_features(weight, mixing.weight_numel, "weight", "weight_numel")
     x, weight = promoted(x, weight)
     check_like(weight, x, "weight", "x")
-    _backend(backend, x)
+    chosen = _backend(backend, x)
     shape, (x, weight) = _flat(("x", x), ("weight", weight))
-    with torch.autocast(x.device.type, enabled=False):
-        out = _reference.mix_reference(mixing, x, weight)
-    return out.reshape(*shape, mixing.dim_out)
+    evaluate = _reference.mix_reference if chosen == "reference" else mix_rows
+    return _unflat(_without_autocast(evaluate, mixing, x, weight), shape)
 
 
 def _backend(backend: str | None, like: Tensor) -> str:
@@ -261,9 +254,27 @@ def _with_ones(weight: Tensor | None, count: int, like: Tensor) -> Tensor:
     return torch.cat([weight, weight.new_ones((*weight.shape[:-1], count))], dim=-1)
 
 
+def _without_autocast(function: Callable[..., Tensor], *args: Any) -> Tensor:
+    device = args[1].device.type
+    if not torch.is_autocast_enabled(device):
+        return function(*args)
+    with torch.autocast(device, enabled=False):
+        return function(*args)
+
+
+def _unflat(out: Tensor, shape: torch.Size) -> Tensor:
+    return out if len(shape) == 1 else out.reshape(*shape, out.shape[-1])
+
+
 def _flat(*named: tuple[str, Tensor | None]) -> tuple[torch.Size, list[Any]]:
     """Broadcast the leading dimensions and flatten them into one; shared weights stay flat."""
     leading = [t.shape[:-1] for _, t in named if t is not None]
+    first = leading[0]
+    if len(first) == 1 and all(
+        shape == first or (name == "weight" and not shape)
+        for (name, _), shape in zip((pair for pair in named if pair[1] is not None), leading)
+    ):
+        return first, [t for _, t in named]
     try:
         shape = torch.broadcast_shapes(*leading)
     except RuntimeError:

@@ -12,15 +12,14 @@ from torch import Tensor
 from symscape.contraction._compile import Function, compiled
 from symscape.contraction._kernels import ENTRY, INPUTS, OUTPUTS, Kernel, source
 from symscape.contraction._lanes import group, uuu_paths
+from symscape.contraction._memory import empty
 from symscape.contraction._product import Product
-from symscape.contraction._threads import in_slices
+from symscape.contraction._threads import in_slices, slices
 
 __all__ = ["evaluate", "evaluate_edges"]
 
 _TYPES = [ctypes.c_int64] * 2 + [ctypes.c_void_p] * 3
 _TYPES += [ctypes.c_void_p, ctypes.c_int64] * (len(INPUTS) + len(OUTPUTS))
-_MAX_SLICES = 16
-_SLICE_WORK = 200_000  # multiply-adds; below about 20 microseconds a thread is not worth a call
 
 
 def evaluate(product: Product, inputs: dict[str, Tensor], outputs: Sequence[str]) -> list[Tensor]:
@@ -35,9 +34,8 @@ def evaluate(product: Product, inputs: dict[str, Tensor], outputs: Sequence[str]
     kernel = _kernel(inputs, outputs, indexed=False)
     arrays = _outputs(product, inputs, outputs, rows)
     if rows:
-        count = min(_MAX_SLICES, max(1, rows * _work(product) // _SLICE_WORK), rows)
-        edges = [rows * index // count for index in range(count + 1)]
-        _run(product, kernel, inputs, arrays, edges, (None, None, None))
+        starts = slices(rows, _work(product))
+        _run(product, kernel, inputs, arrays, starts, (None, None, None))
     elif kernel.shared and "gw" in arrays:
         arrays["gw"].zero_()
     return [arrays[name] for name in outputs]
@@ -74,8 +72,7 @@ def evaluate_edges(
         arrays = _outputs(product, inputs, names, nodes)
         rows = order.shape[0]
         if rows:
-            count = min(_MAX_SLICES, max(1, rows * _work(product) // _SLICE_WORK), rows)
-            starts = _node_boundaries(key, order, count)
+            starts = _node_boundaries(key, order, slices(rows, _work(product)))
             _run(product, kernel, inputs, arrays, starts, (order, *edges))
         elif "gw" in arrays:
             arrays["gw"].zero_()
@@ -99,15 +96,14 @@ def _outputs(
     product: Product, inputs: dict[str, Tensor], outputs: Sequence[str], nodes: int
 ) -> dict[str, Tensor]:
     x, y = inputs["x"], inputs["y"]
-    shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
         "out": (nodes, product.dim_out),
         "gx": (x.shape[0], product.dim_in1),
         "gy": (y.shape[0], product.dim_in2),
     }
-    arrays = {name: x.new_empty(shapes[name]) for name in outputs if name != "gw"}
-    if "gw" in outputs:
-        arrays["gw"] = inputs["w"].new_empty(inputs["w"].shape)
-    return arrays
+    if "w" in inputs:
+        shapes["gw"] = tuple(inputs["w"].shape)
+    return {name: empty(shapes[name], x) for name in outputs}
 
 
 def _run(
@@ -167,10 +163,9 @@ def _work(product: Product) -> int:
     return work + sum(2 * len(path.table) * path.in1.mul for path in uuu_paths(product))
 
 
-def _node_boundaries(key: Tensor, order: Tensor, count: int) -> list[int]:
-    """Slices of about equal size that end where a node's edges end."""
-    rows = order.shape[0]
+def _node_boundaries(key: Tensor, order: Tensor, starts: Sequence[int]) -> list[int]:
+    """The starts of slices, moved to where a node's edges begin."""
     nodes = key[order]
-    inner = [rows * index // count for index in range(1, count)]
+    inner = list(starts[1:-1])
     moved = torch.searchsorted(nodes, nodes[inner]).tolist() if inner else []
-    return [0, *moved, rows]
+    return [0, *moved, starts[-1]]

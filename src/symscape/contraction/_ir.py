@@ -100,6 +100,11 @@ class Writer:
             return str(a)
         return self._value(f"{operation} i64 {a}, {b}")
 
+    def smaller(self, a: str, b: str) -> str:
+        """The smaller of two 64-bit integers."""
+        self._declarations.add("declare i64 @llvm.smin.i64(i64, i64)")
+        return self._value(f"call i64 @llvm.smin.i64(i64 {a}, i64 {b})")
+
     # memory
 
     def allocate(self, count: int, lanes: int = 1) -> str:
@@ -242,13 +247,28 @@ class Writer:
     # control
 
     @contextmanager
-    def loop(self, start: str | int, stop: str | int, step: int = 1) -> Iterator[str]:
-        """``for i in range(start, stop - step + 1, step)``: whole steps only; yields i."""
+    def loop(
+        self,
+        start: str | int,
+        stop: str | int,
+        step: int = 1,
+        carried: list[str] | None = None,
+        lanes: int = 1,
+    ) -> Iterator[str]:
+        """``for i in range(start, stop - step + 1, step)``: whole steps only; yields i.
+
+        Vectors in ``carried`` go from one round to the next: the body replaces the entries of the
+        list, and after the loop it holds the last ones.
+        """
         self._count += 1
         tag, before = self._count, self._block
         index, last = f"%i{tag}", self.integer("sub", stop, step)
         self._lines += [f"  br label %head{tag}", f"head{tag}:"]
         phi = len(self._lines)
+        initial = list(carried or ())
+        names = [f"%c{tag}.{number}" for number in range(len(initial))]
+        if carried is not None:
+            carried[:] = names
         self._lines += [
             f"  %more{tag} = icmp sle i64 {index}, {last}",
             f"  br i1 %more{tag}, label %body{tag}, label %exit{tag}",
@@ -261,9 +281,14 @@ class Writer:
             f"  br label %head{tag}",
             f"exit{tag}:",
         ]
-        self._lines.insert(
-            phi, f"  {index} = phi i64 [ {start}, %{before} ], [ %next{tag}, %{self._block} ]"
-        )
+        phis = [f"  {index} = phi i64 [ {start}, %{before} ], [ %next{tag}, %{self._block} ]"]
+        phis += [
+            f"  {name} = phi {self.vector(lanes)} [ {old}, %{before} ], [ {new}, %{self._block} ]"
+            for name, old, new in zip(names, initial, carried or ())
+        ]
+        self._lines[phi:phi] = phis
+        if carried is not None:
+            carried[:] = names
         self._block = f"exit{tag}"
 
     def _name(self) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from symscape.contraction import _cpu
+from symscape.contraction._mixing import is_eager
 from symscape.contraction._product import product_of
 
 __all__ = ["derivatives", "edge_order"]
@@ -53,16 +54,8 @@ def form(
         source: node at which each edge starts, destination: where it ends, by_source and
             by_destination: the edges in these orders; or None.
     """
-    given = {"x": x, "y": y, "w": w, "g": g, "tx": tx, "ty": ty, "tw": tw}
-    inputs = {name: tensor for name, tensor in given.items() if tensor is not None}
-    product = product_of(key)
-    if source is None:
-        return _cpu.evaluate(product, inputs, outputs.split())
-    assert destination is not None
-    assert by_source is not None
-    assert by_destination is not None
-    edges, orders = (source, destination), (by_source, by_destination)
-    return _cpu.evaluate_edges(product, inputs, outputs.split(), edges, orders, nodes)
+    tensors = (x, y, w, g, tx, ty, tw, source, destination, by_source, by_destination)
+    return _evaluate(key, outputs, nodes, *tensors)
 
 
 @form.register_fake
@@ -82,6 +75,16 @@ def _(
         else x.new_empty(shapes[name])
         for name in outputs.split()
     ]
+
+
+def _evaluate(key: str, outputs: str, nodes: int, *tensors: Any) -> list[Tensor]:
+    inputs = {n: t for n, t in zip(_ARGUMENTS, tensors) if t is not None}
+    source, destination, by_source, by_destination = tensors[len(_ARGUMENTS) :]
+    product = product_of(key)
+    if source is None:
+        return _cpu.evaluate(product, inputs, outputs.split())
+    edges, orders = (source, destination), (by_source, by_destination)
+    return _cpu.evaluate_edges(product, inputs, outputs.split(), edges, orders, nodes)
 
 
 def _setup(ctx: Any, inputs: tuple, output: list[Tensor]) -> None:
@@ -215,11 +218,11 @@ def _vmap(info: Any, in_dims: tuple, *args: Any) -> tuple:
 
 
 class _Form(torch.autograd.Function):
-    """The operator again, in the shape that `torch.func` asks for."""
+    """The operator in the shape that `torch.func` asks for; faster to call, too."""
 
     @staticmethod
     def forward(*args: Any) -> tuple[Tensor, ...]:
-        return tuple(form(*args))
+        return tuple((_evaluate if is_eager(args[3:]) else form)(*args))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
@@ -235,10 +238,10 @@ class _Form(torch.autograd.Function):
 
 
 def derivatives(*args: Any) -> Sequence[Tensor]:
-    """`form`, also within `torch.func` transforms, which its operator does not support."""
-    if torch._C._are_functorch_transforms_active():
-        return _Form.apply(*args)
-    return form(*args)
+    """`form`, in the way that suits what is going on: eager, compiled, or `torch.func`."""
+    if torch.compiler.is_compiling():
+        return form(*args)
+    return _Form.apply(*args)
 
 
 @torch.library.custom_op("symscape::edge_order", mutates_args=())

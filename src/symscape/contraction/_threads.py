@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-__all__ = ["in_slices"]
+__all__ = ["boundaries", "in_slices", "slices"]
+
+_MAX_SLICES = 16
+_SLICE_WORK = 200_000  # less than about 20 microseconds is not worth a call
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 # threads do not survive a fork: a child starts its own
@@ -40,8 +43,18 @@ def in_slices(function: Callable[[int], None], count: int) -> None:
             helper.result()
 
 
-def boundaries(rows: int, count: int) -> Sequence[int]:
-    """Where the slices of equal size begin and end."""
+def slices(rows: int, work: int) -> list[int]:
+    """Where slices of equal size begin and end, for rows of so many multiply-adds.
+
+    The number of slices, and so the order of sums over rows, does not depend on the number of
+    threads.
+    """
+    count = min(_MAX_SLICES, max(1, rows * work // _SLICE_WORK), rows)
+    return boundaries(rows, count) if rows else [0]
+
+
+def boundaries(rows: int, count: int) -> list[int]:
+    """Where so many slices of equal size begin and end."""
     return [rows * index // count for index in range(count + 1)]
 
 
