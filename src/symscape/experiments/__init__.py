@@ -3,9 +3,15 @@
 Importing this package registers all of them.
 """
 
-from symscape.experiments import introduction, jamming
+from symscape.experiments import bandit, discussion, introduction, jamming, kernel_regression
 
-__all__ = ["CHAPTERS", "introduction", "jamming"]
+__all__ = ["CHAPTERS", "bandit", "discussion", "introduction", "jamming", "kernel_regression"]
 
-CHAPTERS = {"0": "Introduction", "1": "The jamming transition"}
+CHAPTERS = {
+    "0": "Introduction",
+    "1": "The jamming transition",
+    "6": "Learning curves of kernel regression",
+    "7": "Memory in a bandit",
+    "8": "Discussion",
+}
 """Titles of the thesis's chapters, for the report."""

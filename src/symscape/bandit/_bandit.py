@@ -1,0 +1,406 @@
+"""The two-hypothesis bandit: exact performance of a policy and its gradient, in batches."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from symscape.bandit._memory import Memory
+from symscape.bandit._policy import Logits, Policy
+from symscape.bandit._pomdp import POMDP
+from symscape.bandit._steady import steady_state_without_reset
+
+__all__ = ["Bandit", "likelihood_ratio", "two_hypotheses"]
+
+_MEMORY_BUDGET = 2**31
+"""Bytes that the chains of one batch may take."""
+
+_CACHE = 2**21
+"""Bytes of chains that are solved together: more of them only leave the cache."""
+
+
+def two_hypotheses(mu: float) -> Tensor:
+    r"""The two hypotheses :math:`(k_A, k_B) = \tfrac12(1\pm\mu, 1\mp\mu)`, one per row.
+
+    Args:
+        mu: difference of the mean rewards divided by 2, in [0, 1].
+
+    Returns:
+        ``(2, 2)``: probabilities of the reward +1 of arms A and B under H_A and H_B.
+
+    Raises:
+        ValueError: ``mu`` outside [0, 1].
+
+    Source: Ch. 7, Eq. 4.
+    """
+    check_mu(mu)
+    return torch.tensor([[1 + mu, 1 - mu], [1 - mu, 1 + mu]], dtype=torch.float64) / 2
+
+
+def likelihood_ratio(mu: float) -> float:
+    r""":math:`\alpha = (1-\mu)/(1+\mu)`, by which one event changes the odds of the hypotheses.
+
+    Raises:
+        ValueError: ``mu`` outside [0, 1].
+
+    Source: Ch. 7, Sec. 3.
+    """
+    check_mu(mu)
+    return (1 - mu) / (1 + mu)
+
+
+def check_mu(mu: float) -> None:
+    """Refuse a mu outside [0, 1]."""
+    if not 0 <= mu <= 1:
+        raise ValueError(f"mu: {mu!r} given; allowed: 0 <= mu <= 1")
+
+
+class Bandit:
+    r"""Agents with a finite memory that play two arms, one of which is better.
+
+    The environment is one of H hypotheses with equal probability: arm j pays +1 with probability
+    ``arms[h, j]``, else -1. At every step the agent is reset with probability r. Its performance
+    is :math:`q`, the probability that the arm played last is the worse one (1/2 where none was
+    played since the reset), and :math:`\mathbb E_p[R] = \mu(1-2q)` for :func:`two_hypotheses`.
+
+    **How it is solved.** With :math:`A_h` the chain of choices (:class:`Memory`) and b the choices
+    made from the start, the probabilities of the choices are
+    :math:`u_h = (1-r)\,r\,(I-(1-r)A_h)^{-1}b`, and :math:`q = \frac r2 +
+    \frac1H\sum_h\sum_{c\text{ worse}}u_h(c)`. One LU factorization per hypothesis gives u, and
+    the adjoint that the gradient needs.
+
+    Args:
+        memory: what the agent remembers.
+        arms: ``(H, 2)``, probabilities of a positive reward.
+        reset: r in [0, 1]; with 0 there is no gradient.
+
+    Raises:
+        ValueError: probabilities outside [0, 1], equal arms in one hypothesis (but for
+            :math:`\mu=0`, where q is 1/2 by symmetry), a reset outside [0, 1], or a memory whose
+            chains do not fit (the largest that does is named).
+
+    Source: Ch. 7, Sec. 2.3 and Lemma 2.1.
+    """
+
+    def __init__(self, memory: Memory, arms: Tensor, reset: float) -> None:
+        if arms.ndim != 2 or arms.shape[-1] != 2 or not bool(((arms >= 0) & (arms <= 1)).all()):
+            raise ValueError(
+                f"arms: {arms.tolist()} given; allowed: rows (k_A, k_B) of probabilities"
+            )
+        if not 0 <= reset <= 1:
+            raise ValueError(f"reset: {reset!r} given; allowed: 0 <= reset <= 1")
+        self.memory = memory
+        self.arms = arms
+        self.reset = float(reset)
+        self._bytes = 8 * len(arms) * memory.n_choices**2
+        self.check_batch(1)
+        # (H, C): probability of a positive reward, and whether the arm is the worse one
+        self._positive = arms[:, memory.arms]
+        worse = arms.argmin(-1)
+        self._worse = (memory.arms[None, :] == worse[:, None]).to(torch.float64)
+        # Equal arms have no worse one: each play counts one half.
+        self._worse[arms[:, 0] == arms[:, 1]] = 0.5
+
+    def __repr__(self) -> str:
+        return f"Bandit({self.memory}, {self.arms.tolist()}, reset={self.reset:g})"
+
+    def check_batch(self, starts: int) -> None:
+        """Refuse a batch of so many policies whose chains do not fit in 2 GiB.
+
+        Raises:
+            ValueError: says which memory, and how many policies, fit.
+        """
+        if starts * self._bytes <= _MEMORY_BUDGET:
+            return
+        fits = math.isqrt(_MEMORY_BUDGET // (8 * len(self.arms)))
+        largest = self.memory.largest_that_fits(fits)
+        few = _MEMORY_BUDGET // self._bytes
+        allowed = f"{few} policies with {self.memory}" if few else f"at most {largest}"
+        raise ValueError(
+            f"memory: the chains of {starts} {'policy' if starts == 1 else 'policies'} with "
+            f"{self.memory} take {starts * self._bytes / 2**30:.1f} GiB; allowed: "
+            f"{_MEMORY_BUDGET / 2**30:g} GiB, that is {allowed}"
+        )
+
+    @property
+    def gap(self) -> float:
+        r"""Difference of the probabilities of a reward, :math:`\mu` for the two hypotheses.
+
+        Raises:
+            ValueError: it differs from hypothesis to hypothesis, so that q does not fix the gain.
+        """
+        gaps = (self.arms[:, 0] - self.arms[:, 1]).abs()
+        if float(gaps.max() - gaps.min()) > 1e-12:
+            raise ValueError(
+                f"arms: {self.arms.tolist()} given; allowed: the same difference of the arms in "
+                "all hypotheses, otherwise q does not fix the gain"
+            )
+        return float(gaps[0])
+
+    def q(self, policy: Policy) -> Tensor:
+        """Probability to play the worse arm, differentiable where the reset is positive.
+
+        Args:
+            policy: of this memory; a batch ``(...)`` of policies gives ``(...)``.
+
+        Raises:
+            ValueError: the policy has another shape, or, without reset, several closed classes.
+        """
+        self.memory.check(policy)
+        if self.reset == 0:
+            return self._q_without_reset(policy)
+        batch = policy.start.shape[:-1]
+        value: Tensor = _WorseArm.apply(
+            policy.actions.reshape(-1, *policy.actions.shape[-2:]),
+            policy.start.reshape(-1, policy.start.shape[-1]),
+            self,
+        )
+        return value.reshape(batch)
+
+    def gain(self, policy: Policy) -> Tensor:
+        r"""Discounted gain :math:`G_\pi = \mathbb E_p[R]/r`, with :math:`\gamma = 1-r`.
+
+        Raises:
+            ValueError: as :meth:`q`, and where the reset is 0.
+
+        Source: Ch. 7, Lemma 2.1 (the text's :math:`G=\frac r{1-r}(1-2q)` is a slip).
+        """
+        if self.reset == 0:
+            raise ValueError("reset: 0 given; allowed: positive, the gain diverges without reset")
+        best = self.arms.max(-1).values
+        played = (1 - self.reset) * (2 * best - 1).mean()
+        return (played - 2 * self.gap * (self.q(policy) - self.reset / 2)) / self.reset
+
+    def q_and_gradient(self, logits: Logits) -> tuple[Tensor, Logits]:
+        """q and its gradient with respect to logits, without the overhead of autograd.
+
+        Args:
+            logits: ``(B, O, A)`` and ``(B, S)``.
+
+        Returns:
+            ``(B,)``, and the gradient in the shape of the logits.
+
+        Raises:
+            ValueError: without reset, or where the batch does not fit in memory.
+        """
+        self._check_reset()
+        starts = len(logits.actions)
+        size = max(1, _CACHE // self._bytes)
+        if starts <= size:
+            return self._chunk(logits)
+        self.check_batch(size)
+        parts = [
+            self._chunk(Logits(actions, start))
+            for actions, start in zip(logits.actions.split(size), logits.start.split(size))
+        ]
+        return torch.cat([q for q, _ in parts]), Logits(
+            torch.cat([g.actions for _, g in parts]), torch.cat([g.start for _, g in parts])
+        )
+
+    def _chunk(self, logits: Logits) -> tuple[Tensor, Logits]:
+        actions, start = logits.actions.softmax(-1), logits.start.softmax(-1)
+        q, (g_actions, g_start) = self._solve(actions, start)
+        return q, Logits(
+            g_actions.sub_((actions * g_actions).sum(-1, keepdim=True)).mul_(actions),
+            g_start.sub_((start * g_start).sum(-1, keepdim=True)).mul_(start),
+        )
+
+    def choices(self, policy: Policy) -> Tensor:
+        """Probabilities u of the choices in the steady state.
+
+        Args:
+            policy: one policy, or a batch ``(B,)`` where the reset is positive.
+
+        Returns:
+            ``(..., H, C)``; the sum over choices is 1 - r.
+
+        Raises:
+            ValueError: as :meth:`q`.
+        """
+        self.memory.check(policy)
+        if self.reset == 0:
+            return self._choices_without_reset(policy)
+        batch = policy.start.shape[:-1]
+        actions = policy.actions.reshape(-1, *policy.actions.shape[-2:])
+        start = policy.start.reshape(-1, policy.start.shape[-1])
+        u = self._forward(actions, start)[0]
+        return u.reshape(*batch, *u.shape[1:])
+
+    def observations(self, policy: Policy) -> Tensor:
+        """Probabilities of the observations in the steady state, averaged over hypotheses.
+
+        Returns:
+            ``(..., O)``, summing to one.
+
+        Raises:
+            ValueError: as :meth:`q`.
+        """
+        u = self.choices(policy)
+        played = torch.stack([u * self._positive, u * (1 - self._positive)], -1)
+        return torch.cat([played.mean(-3).flatten(-2), self.reset * policy.start], -1)
+
+    def q_of_horizon(self, policy: Policy, horizon: int) -> Tensor:
+        """Mean probability to play the worse arm in the first plays after the start, no reset.
+
+        Args:
+            policy: of this memory; a batch ``(...)`` gives ``(...)``.
+            horizon: number of plays, >= 1.
+
+        Returns:
+            ``(...)``, differentiable by autograd.
+
+        Raises:
+            ValueError: the policy has another shape, or ``horizon`` below 1.
+        """
+        self.memory.check(policy)
+        if horizon < 1:
+            raise ValueError(f"horizon: {horizon!r} given; allowed: integers >= 1")
+        batch = policy.start.shape[:-1]
+        actions = policy.actions.reshape(-1, *policy.actions.shape[-2:])
+        chain = self._chains(actions)
+        source = self._sources(actions, policy.start.reshape(len(actions), -1))
+        u = source[:, None, :].expand(-1, len(self.arms), -1)
+        total = (u * self._worse).sum(-1)
+        for _ in range(horizon - 1):
+            u = (u.unsqueeze(-2) @ chain).squeeze(-2)
+            total = total + (u * self._worse).sum(-1)
+        return (total.mean(-1) / horizon).reshape(batch)
+
+    def pomdp(self) -> POMDP:
+        r"""The same problem written out as a general POMDP, for comparison and small memories.
+
+        A state is a hypothesis and an observation; there are H O of them. The reward of a state is
+        the one received on the way to it, 0 in the start observations.
+
+        Returns:
+            A POMDP with O observations, and one more pair of axes (actions) for the start: the
+            observation to start with is drawn from the uniform distribution.
+        """
+        memory, H = self.memory, len(self.arms)
+        C, O, A = memory.n_choices, memory.n_observations, memory.n_actions
+        following = self._successor()
+        transition = torch.zeros(A, H, O, H, O, dtype=torch.float64)
+        for a in range(A):
+            for o in range(O):
+                c = int(following[o, a])
+                for h in range(H):
+                    transition[a, h, 2 * c, h, o] = self._positive[h, c]
+                    transition[a, h, 2 * c + 1, h, o] = 1 - self._positive[h, c]
+        reward = torch.zeros(O, dtype=torch.float64)
+        reward[0 : 2 * C : 2], reward[1 : 2 * C : 2] = 1.0, -1.0
+        start = torch.zeros(O, dtype=torch.float64)
+        start[2 * C :] = 1 / memory.n_starts
+        return POMDP(
+            transition.reshape(A, H * O, H * O),
+            torch.eye(O, dtype=torch.float64).repeat(1, H),
+            reward.repeat(H),
+            start.repeat(H) / H,
+        )
+
+    def _check_reset(self) -> None:
+        if self.reset == 0:
+            raise ValueError("reset: 0 given; allowed: 0 < reset <= 1 where a gradient is needed")
+
+    def _successor(self) -> Tensor:
+        """``(O, A)``, the next choice."""
+        memory = self.memory
+        if memory.successor is not None:
+            return memory.successor
+        return torch.arange(memory.n_actions).expand(memory.n_observations, -1)
+
+    def _chains(self, actions: Tensor) -> Tensor:
+        """``(B, H, C, C)``: probability to go from a choice (row) to the next one (column)."""
+        C, following = self.memory.n_choices, self.memory.successor
+        after = actions[:, None, : 2 * C].unflatten(2, (C, 2))
+        plus, minus = self._positive[..., None], 1 - self._positive[..., None]
+        if following is None:
+            return torch.addcmul(plus * after[..., 0, :], minus, after[..., 1, :])
+        weighted = torch.stack([plus * after[..., 0, :], minus * after[..., 1, :]], -2).flatten(-2)
+        target = following[: 2 * C].reshape(C, -1)
+        chain = actions.new_zeros(len(actions), len(self.arms), C, C)
+        return chain.scatter_add(-1, target.expand_as(weighted), weighted)
+
+    def _sources(self, actions: Tensor, start: Tensor) -> Tensor:
+        """``(B, C)``: probabilities of the first choice."""
+        C, following = self.memory.n_choices, self.memory.successor
+        first = (start.unsqueeze(-2) @ actions[:, 2 * C :]).squeeze(-2)
+        if following is None:
+            return first
+        weighted = (start.unsqueeze(-1) * actions[:, 2 * C :]).flatten(1)
+        source = actions.new_zeros(len(actions), C)
+        return source.scatter_add(-1, following[2 * C :].flatten().expand_as(weighted), weighted)
+
+    def _forward(self, actions: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Steady state of the choices ``(B, H, C)``, and the factors of I - (1-r) A."""
+        r = self.reset
+        # A chain with rows as sources is, read as a matrix of columns, already transposed.
+        system = self._chains(actions).mul_(r - 1)
+        system.diagonal(dim1=-2, dim2=-1).add_(1.0)
+        lu, pivots = torch.linalg.lu_factor(system.mT)
+        source = ((1 - r) * r * self._sources(actions, start))[:, None, :, None]
+        right = source.expand(-1, len(self.arms), -1, -1)
+        return torch.linalg.lu_solve(lu, pivots, right).squeeze(-1), lu, pivots
+
+    def _solve(self, actions: Tensor, start: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """q and its gradient with respect to the probabilities."""
+        C, H, r = self.memory.n_choices, len(self.arms), self.reset
+        u, lu, pivots = self._forward(actions, start)
+        q = (u * self._worse).sum((-1, -2)) / H + r / 2
+        right = (self._worse / H)[None, :, :, None].expand(len(u), -1, -1, -1)
+        z = torch.linalg.lu_solve(lu, pivots, right, adjoint=True).squeeze(-1)
+        # (B, 2C, H): how often an observation is left towards the next choice
+        visits = torch.stack([u * self._positive, u * (1 - self._positive)], -1).mul_(1 - r)
+        visits = visits.flatten(-2).mT
+        summed = ((1 - r) * r) * z.sum(1, keepdim=True)
+        following = self.memory.successor
+        if following is None:
+            played = visits @ z
+            first = summed
+        else:
+            played = torch.einsum("boh,bhoa->boa", visits, z[..., following[: 2 * C]])
+            first = summed[:, 0][:, following[2 * C :]]
+        g_start = (actions[:, 2 * C :] * first).sum(-1)
+        return q, (torch.cat([played, start.unsqueeze(-1) * first], 1), g_start)
+
+    def _q_without_reset(self, policy: Policy) -> Tensor:
+        batch = policy.start.shape[:-1]
+        actions = policy.actions.reshape(-1, *policy.actions.shape[-2:])
+        start = policy.start.reshape(-1, policy.start.shape[-1])
+        values = []
+        for one in zip(actions, start):
+            u = self._choices_without_reset(Policy(*one))
+            values.append((u * self._worse).sum() / len(self.arms))
+        return torch.stack(values).reshape(batch)
+
+    def _choices_without_reset(self, policy: Policy) -> Tensor:
+        if policy.start.ndim != 1:
+            raise ValueError(
+                f"policy: a batch {tuple(policy.start.shape[:-1])} given; allowed without reset: "
+                "one policy at a time"
+            )
+        chain = self._chains(policy.actions[None])[0]
+        source = self._sources(policy.actions[None], policy.start[None])[0]
+        return torch.stack([steady_state_without_reset(A.mT, source) for A in chain])
+
+
+class _WorseArm(torch.autograd.Function):
+    """q as a function of the probabilities, in chunks that stay in the cache."""
+
+    @staticmethod
+    def forward(ctx: Any, actions: Tensor, start: Tensor, bandit: Bandit) -> Tensor:
+        size = max(1, _CACHE // bandit._bytes)
+        parts = [
+            bandit._solve(*one) for one in zip(actions.detach().split(size), start.split(size))
+        ]
+        ctx.save_for_backward(
+            torch.cat([g[0] for _, g in parts]), torch.cat([g[1] for _, g in parts])
+        )
+        return torch.cat([q for q, _ in parts])
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, None]:
+        g_actions, g_start = ctx.saved_tensors
+        return outer[0][:, None, None] * g_actions, outer[0][:, None] * g_start, None
