@@ -113,6 +113,10 @@ class Linear(FlatWeights):
         self.shared_weights, self.internal_weights = weight_flags(
             shared_weights, internal_weights, self.weight_numel + self.bias_numel > 0
         )
+        # kept apart for forward: torch.compile cannot guard on irreps
+        self._inner = (*self._outer[:1], self.irreps_in.dim)
+        self._dim_out = self.irreps_out.dim
+        self._bias_layout = [(flag, entry.dim) for flag, entry in zip(flags, self.irreps_out)]
         self._mixing = self._make_mixing()
         self._make_weight()
         if self.internal_weights and self.bias_numel > 0:
@@ -170,10 +174,9 @@ class Linear(FlatWeights):
         Raises:
             ValueError: shapes, dtypes or devices that do not fit, or weights or biases missing.
         """
-        inner = (*self._outer[:1], self.irreps_in.dim)
-        if tuple(features.shape[features.ndim - len(inner) :]) != inner:
+        if tuple(features.shape[features.ndim - len(self._inner) :]) != self._inner:
             raise ValueError(
-                f"features must have the shape (..., {', '.join(map(str, inner))}), of "
+                f"features must have the shape (..., {', '.join(map(str, self._inner))}), of "
                 f"{self.irreps_in}; got {tuple(features.shape)}"
             )
         given = self._resolved(weight)
@@ -184,7 +187,7 @@ class Linear(FlatWeights):
             given = given.flatten(-3) if given.ndim > 1 else given
         out = mix(self._mixing, features, given)
         if self._outer:
-            out = out.unflatten(-1, (self._outer[1], self.irreps_out.dim))
+            out = out.unflatten(-1, (self._outer[1], self._dim_out))
         return out if self.bias_numel == 0 else self._add_bias(out, bias)
 
     def _add_bias(self, out: Tensor, bias: Tensor | None) -> Tensor:
@@ -210,13 +213,12 @@ class Linear(FlatWeights):
     def _spread(self, bias: Tensor) -> Tensor:
         """The biases at the places of their scalars in the output, zero elsewhere."""
         pieces, start = [], 0
-        with_bias = {ins.i_out for ins in self.instructions if not ins.has_weight}
-        for i, entry in enumerate(self.irreps_out):
-            if i in with_bias:
-                pieces.append(bias[..., start : start + entry.mul])
-                start += entry.mul
+        for has_bias, dim in self._bias_layout:
+            if has_bias:
+                pieces.append(bias[..., start : start + dim])
+                start += dim
             else:
-                pieces.append(bias.new_zeros(*bias.shape[:-1], entry.dim))
+                pieces.append(bias.new_zeros(*bias.shape[:-1], dim))
         return torch.cat(pieces, dim=-1)
 
     def __repr__(self) -> str:

@@ -61,6 +61,8 @@ class ReducedTensorProducts(torch.nn.Module):
         self.irreps_in, self.irreps_out, basis = reduced_basis(
             formula, filter_ir_out, filter_ir_mid, eps, **irreps
         )
+        # kept apart for forward: torch.compile cannot guard on irreps
+        self._dims = [entry.dim for entry in self.irreps_in]
         self.register_buffer("change_of_basis", basis.to(torch.get_default_dtype()))
 
     def forward(self, *xs: Tensor) -> Tensor:
@@ -76,13 +78,16 @@ class ReducedTensorProducts(torch.nn.Module):
             ValueError: a number of inputs other than that of indices, shapes or dtypes that do
                 not fit.
         """
-        if len(xs) != len(self.irreps_in):
-            raise ValueError(f"xs must be {len(self.irreps_in)} tensors; got {len(xs)}")
+        if len(xs) != len(self._dims):
+            raise ValueError(f"xs must be {len(self._dims)} tensors; got {len(xs)}")
         q = self.change_of_basis
-        for i, (x, irreps) in enumerate(zip(xs, self.irreps_in)):
-            if x.ndim == 0 or x.shape[-1] != irreps.dim:
+        device = q.device.type
+        if torch.is_autocast_enabled(device):  # products of many factors need float32
+            xs = tuple(x.to(q.dtype) for x in xs)
+        for i, (x, dim) in enumerate(zip(xs, self._dims)):
+            if x.ndim == 0 or x.shape[-1] != dim:
                 raise ValueError(
-                    f"xs[{i}] must have the shape (..., {irreps.dim}), of {irreps}; got "
+                    f"xs[{i}] must have the shape (..., {dim}), of {self.irreps_in[i]}; got "
                     f"{tuple(x.shape)}"
                 )
             if x.dtype != q.dtype or x.device != q.device:
@@ -93,7 +98,8 @@ class ReducedTensorProducts(torch.nn.Module):
         outer = xs[0]
         for x in xs[1:]:
             outer = (outer[..., :, None] * x[..., None, :]).flatten(-2)
-        return outer @ q.flatten(1).T
+        with torch.autocast(device, enabled=False):
+            return outer @ q.flatten(1).T
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:  # type: ignore[no-untyped-def]
         super()._load_from_state_dict(state_dict, prefix, *args)
