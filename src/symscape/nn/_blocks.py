@@ -1,0 +1,160 @@
+"""The irreps of a feature axis as runs of equal dimension, and what acts on them as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from symscape.o3 import Irreps
+
+Runs = tuple[tuple[int, int], ...]
+"""Pairs (number of irreps, dimension of each), in the order of the feature axis."""
+
+
+def runs_of(irreps: Irreps) -> Runs:
+    """The longest runs of irreps of equal dimension, whatever their parity."""
+    runs: list[tuple[int, int]] = []
+    for mul, ir in irreps:
+        if mul == 0:
+            continue
+        if runs and runs[-1][1] == ir.dim:
+            runs[-1] = (runs[-1][0] + mul, ir.dim)
+        else:
+            runs.append((mul, ir.dim))
+    return tuple(runs)
+
+
+def join(parts: Sequence[Tensor], like: Tensor, dim: int = -1) -> Tensor:
+    """The parts side by side on the axis ``dim``, of length zero if there are none."""
+    if len(parts) == 1:
+        return parts[0]
+    return torch.cat(tuple(parts), dim) if parts else like.narrow(dim, 0, 0)
+
+
+def sum_components(x: Tensor, runs: Runs) -> Tensor:
+    """Sum over the components of each irrep: ``(..., dim)`` to ``(..., num_irreps)``."""
+    blocks = x.split([mul * dim for mul, dim in runs], -1)
+    sums = [
+        block if dim == 1 else block.unflatten(-1, (mul, dim)).sum(-1)
+        for block, (mul, dim) in zip(blocks, runs)
+    ]
+    return join(sums, x)
+
+
+def repeat_components(values: Tensor, runs: Runs) -> Tensor:
+    """A value per irrep, for each of its components: ``(..., num_irreps)`` to ``(..., dim)``."""
+    blocks = values.split([mul for mul, _ in runs], -1)
+    repeated = [
+        block if dim == 1 else block.unsqueeze(-1).expand(*block.shape, dim).flatten(-2)
+        for block, (_, dim) in zip(blocks, runs)
+    ]
+    return join(repeated, values)
+
+
+def scale_irreps(scalars: Tensor, x: Tensor, runs: Runs) -> Tensor:
+    """Each irrep of ``x``, ``(..., dim)``, times its scalar, ``(..., num_irreps)``."""
+    factors = scalars.split([mul for mul, _ in runs], -1)
+    blocks = x.split([mul * dim for mul, dim in runs], -1)
+    scaled = [
+        block * factor
+        if dim == 1
+        else (block.unflatten(-1, (mul, dim)) * factor.unsqueeze(-1)).flatten(-2)
+        for factor, block, (mul, dim) in zip(factors, blocks, runs)
+    ]
+    return join(scaled, x)
+
+
+def check_dim(features: Tensor, irreps_dim: int, dim: int = -1) -> None:
+    """Refuse features whose axis ``dim`` is not as long as the irreps.
+
+    The modules store the dimension as a number: torch.compile cannot guard on irreps.
+    """
+    if isinstance(features, torch.fx.Proxy):
+        return  # symbolic tracing knows no shapes
+    if features.ndim == 0 or features.shape[dim] != irreps_dim:
+        raise ValueError(
+            f"features: shape {tuple(features.shape)} given; allowed: length {irreps_dim} "
+            f"(the dimension of the irreps) on axis {dim}"
+        )
+
+
+class ProductBuffers(torch.nn.Module):
+    """The buffers that a tensor product without weights has in e3nn, so that checkpoints fit.
+
+    Args:
+        dim_out: dimension of the output.
+    """
+
+    weight: Tensor
+    output_mask: Tensor
+
+    def __init__(self, dim_out: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(0))
+        self.register_buffer("output_mask", torch.ones(dim_out))
+
+
+class ScaleIrreps(ProductBuffers):
+    """Multiplies each irrep by a scalar of its own; in e3nn an elementwise tensor product.
+
+    Args:
+        irreps_in1: the scalars, one for each irrep of ``irreps_in2``.
+        irreps_in2: what is scaled.
+    """
+
+    def __init__(self, irreps_in1: Irreps, irreps_in2: Irreps) -> None:
+        irreps_out = _scaled_irreps(irreps_in1, irreps_in2)
+        super().__init__(irreps_out.dim)
+        self.irreps_in1 = irreps_in1
+        self.irreps_in2 = irreps_in2
+        self.irreps_out = irreps_out
+        self._runs = runs_of(irreps_in2)
+
+    def forward(self, scalars: Tensor, x: Tensor) -> Tensor:
+        """Scale the irreps.
+
+        Args:
+            scalars: ``(..., irreps_in1.dim)``.
+            x: ``(..., irreps_in2.dim)``.
+
+        Returns:
+            ``(..., irreps_out.dim)``.
+        """
+        return scale_irreps(scalars, x, self._runs)
+
+    def extra_repr(self) -> str:
+        return f"{self.irreps_in1} x {self.irreps_in2} -> {self.irreps_out}"
+
+
+class SquaredNorms(torch.nn.Module):
+    """Squared norm of each irrep; in e3nn a tensor product inside of ``Norm``.
+
+    Args:
+        irreps: the features.
+    """
+
+    def __init__(self, irreps: Irreps) -> None:
+        super().__init__()
+        self.tp = ProductBuffers(irreps.num_irreps)
+        self._runs = runs_of(irreps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., irreps.dim)`` to ``(..., num_irreps)``."""
+        return sum_components(x.square(), self._runs)
+
+
+def _scaled_irreps(scalars: Irreps, irreps: Irreps) -> Irreps:
+    """The irreps of the products; a block ends where one of either factor ends, as in e3nn."""
+    left = [[mul, ir] for mul, ir in scalars.simplify()]
+    scaled = []
+    for mul, ir in irreps.simplify():
+        while mul:
+            taken = min(mul, left[0][0])
+            scaled.append((taken, (ir.l, ir.p * left[0][1].p)))
+            mul -= taken
+            left[0][0] -= taken
+            if left[0][0] == 0:
+                left.pop(0)
+    return Irreps(scaled)

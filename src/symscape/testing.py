@@ -1,1 +1,0 @@
-"""Checks of equivariance for users' own layers."""
