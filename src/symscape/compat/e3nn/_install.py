@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -12,6 +13,7 @@ from typing import Any
 
 from symscape.compat.e3nn._modules import PACKAGES, SOURCES
 from symscape.compat.e3nn._options import __version__
+from symscape.o3 import wigner_signs
 
 __all__ = ["install", "installed", "uninstall"]
 
@@ -19,7 +21,16 @@ _ROOT = "e3nn"
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Finder and loader of the modules in `SOURCES`."""
+    """Finder and loader of the modules in `SOURCES`.
+
+    Attributes:
+        signs: those of the Wigner 3j symbols while it is installed.
+        context: in which they have these signs.
+    """
+
+    def __init__(self) -> None:
+        self.signs = "0.6"
+        self.context: AbstractContextManager[None] | None = None
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -66,22 +77,37 @@ class _Finder(MetaPathFinder, Loader):
 _finder = _Finder()
 
 
-def install() -> None:
+def install(signs: str = "0.6") -> None:
     """Make ``import e3nn`` resolve to symscape, in this process.
 
     An installed e3nn is hidden, not changed. A second call does nothing.
 
+    Args:
+        signs: whose signs the Wigner 3j symbols have, ``"0.6"`` or ``"0.4"``. Those of e3nn 0.4
+            differ for some triples of odd sum ([symscape.o3.wigner_3j][]); weights that were
+            trained there with paths that use them, as in products 1o x 2e -> 2o, need ``"0.4"``.
+            It holds for what is built in this thread until `uninstall`.
+
     Raises:
+        ValueError: unknown ``signs``, or other ones than at the first call.
         RuntimeError: the real e3nn is already imported; two libraries cannot share the name, and
             classes of both would not know each other.
     """
     if installed():
+        if signs != _finder.signs:
+            raise ValueError(
+                f"signs: {signs!r} given, but installed with {_finder.signs!r}; allowed: the same, "
+                "or uninstall() before"
+            )
         return
     if any(name == _ROOT or name.startswith(f"{_ROOT}.") for name in sys.modules):
         raise RuntimeError(
             "e3nn is already imported; call symscape.compat.e3nn.install() before anything that "
             "imports e3nn"
         )
+    context = wigner_signs(signs)
+    context.__enter__()
+    _finder.signs, _finder.context = signs, context
     sys.meta_path.insert(0, _finder)
     importlib.invalidate_caches()
 
@@ -100,6 +126,8 @@ def uninstall() -> None:
     if not installed():
         return
     sys.meta_path.remove(_finder)
+    if _finder.context is not None:
+        _finder.context.__exit__(None, None, None)
     for name in SOURCES:
         sys.modules.pop(name, None)
 
