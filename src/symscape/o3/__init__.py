@@ -39,6 +39,7 @@ from symscape.o3._rotation import (
     to_thesis_axes,
     xyz_to_angles,
 )
+from symscape.o3._spherical_harmonics import SphericalHarmonics, spherical_harmonics
 from symscape.o3._tensor_product import TensorProduct
 from symscape.o3._tensor_products import (
     ElementwiseTensorProduct,
@@ -68,6 +69,7 @@ __all__ = [
     "MulIr",
     "Norm",
     "ReducedTensorProducts",
+    "SphericalHarmonics",
     "TensorProduct",
     "TensorSquare",
     "angles_to_axis_angle",
@@ -102,6 +104,7 @@ __all__ = [
     "rand_quaternion",
     "reduced_basis",
     "so3_generators",
+    "spherical_harmonics",
     "su2_generators",
     "to_thesis_axes",
     "wigner_3j",
