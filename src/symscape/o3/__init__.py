@@ -1,6 +1,12 @@
 """The group O(3): rotations, irreps, Wigner symbols, spherical harmonics, tensor products."""
 
 from symscape.o3 import irrep
+from symscape.o3._angular_spherical_harmonics import (
+    Legendre,
+    SphericalHarmonicsAlphaBeta,
+    spherical_harmonics_alpha,
+    spherical_harmonics_alpha_beta,
+)
 from symscape.o3._full_tensor_product import FullTensorProductv2
 from symscape.o3._instruction import Instruction
 from symscape.o3._irreps import Irrep, Irreps, MulIr
@@ -39,6 +45,15 @@ from symscape.o3._rotation import (
     to_thesis_axes,
     xyz_to_angles,
 )
+from symscape.o3._s2grid import (
+    FromS2Grid,
+    ToS2Grid,
+    irfft,
+    rfft,
+    s2_grid,
+    spherical_harmonics_s2_grid,
+)
+from symscape.o3._so3grid import SO3Grid
 from symscape.o3._spherical_harmonics import SphericalHarmonics, spherical_harmonics
 from symscape.o3._tensor_product import TensorProduct
 from symscape.o3._tensor_products import (
@@ -59,19 +74,24 @@ from symscape.o3._wigner import (
 
 __all__ = [
     "ElementwiseTensorProduct",
+    "FromS2Grid",
     "FullTensorProduct",
     "FullTensorProductv2",
     "FullyConnectedTensorProduct",
     "Instruction",
     "Irrep",
     "Irreps",
+    "Legendre",
     "Linear",
     "MulIr",
     "Norm",
     "ReducedTensorProducts",
+    "SO3Grid",
     "SphericalHarmonics",
+    "SphericalHarmonicsAlphaBeta",
     "TensorProduct",
     "TensorSquare",
+    "ToS2Grid",
     "angles_to_axis_angle",
     "angles_to_matrix",
     "angles_to_quaternion",
@@ -88,6 +108,7 @@ __all__ = [
     "identity_quaternion",
     "inverse_angles",
     "inverse_quaternion",
+    "irfft",
     "irrep",
     "matrix_to_angles",
     "matrix_to_axis_angle",
@@ -103,8 +124,13 @@ __all__ = [
     "rand_matrix",
     "rand_quaternion",
     "reduced_basis",
+    "rfft",
+    "s2_grid",
     "so3_generators",
     "spherical_harmonics",
+    "spherical_harmonics_alpha",
+    "spherical_harmonics_alpha_beta",
+    "spherical_harmonics_s2_grid",
     "su2_generators",
     "to_thesis_axes",
     "wigner_3j",
