@@ -3,13 +3,29 @@
 Importing this package registers all of them.
 """
 
-from symscape.experiments import bandit, discussion, introduction, jamming, kernel_regression
+from symscape.experiments import (
+    bandit,
+    diffeomorphisms,
+    discussion,
+    introduction,
+    jamming,
+    kernel_regression,
+)
 
-__all__ = ["CHAPTERS", "bandit", "discussion", "introduction", "jamming", "kernel_regression"]
+__all__ = [
+    "CHAPTERS",
+    "bandit",
+    "diffeomorphisms",
+    "discussion",
+    "introduction",
+    "jamming",
+    "kernel_regression",
+]
 
 CHAPTERS = {
     "0": "Introduction",
     "1": "The jamming transition",
+    "4": "Deformations of images",
     "6": "Learning curves of kernel regression",
     "7": "Memory in a bandit",
     "8": "Discussion",

@@ -1,1 +1,97 @@
-"""Kernel functions, regression and SVM, teacher-student (chapter 6)."""
+"""Kernel regression and its learning curves (chapter 6), random features (chapter 8.1).
+
+Everything is computed in float64 with numpy; CPU tensors of torch are accepted as they are.
+"""
+
+from symscape.kernels._exponents import (
+    density_exponent,
+    exponent_of,
+    in_rkhs,
+    learning_exponent,
+    smoothness_index,
+    spectral_exponent,
+)
+from symscape.kernels._gram import Factor, factorize
+from symscape.kernels._iterative import IterativeSolution, solve_iterative
+from symscape.kernels._kernel import Kernel, gaussian, laplace, matern, square_distances
+from symscape.kernels._lattice import Lattice
+from symscape.kernels._lattice_theory import lattice_error
+from symscape.kernels._neighbors import (
+    EffectiveDimension,
+    effective_dimension,
+    nearest_distances,
+    sphere_distance,
+)
+from symscape.kernels._points import Domain, on_torus, random_points
+from symscape.kernels._random_features import (
+    Moments,
+    Target,
+    activation_moments,
+    asymptotic_error,
+    relu,
+    simulate_random_features,
+)
+from symscape.kernels._regression import (
+    Predictions,
+    TeacherErrors,
+    nested_predictions,
+    sample_field,
+    teacher_errors,
+)
+from symscape.kernels._self_consistent import Modes, power_law_modes, self_consistent_curve
+from symscape.kernels._spectrum import (
+    GramSpectrum,
+    eigenvalue_exponent,
+    gram_spectrum,
+    leading_eigenvalues,
+    tail_exponent,
+)
+from symscape.kernels._svm import MarginMachine, margin_machine
+
+__all__ = [
+    "Domain",
+    "EffectiveDimension",
+    "Factor",
+    "GramSpectrum",
+    "IterativeSolution",
+    "Kernel",
+    "Lattice",
+    "MarginMachine",
+    "Modes",
+    "Moments",
+    "Predictions",
+    "Target",
+    "TeacherErrors",
+    "activation_moments",
+    "asymptotic_error",
+    "density_exponent",
+    "effective_dimension",
+    "eigenvalue_exponent",
+    "exponent_of",
+    "factorize",
+    "gaussian",
+    "gram_spectrum",
+    "in_rkhs",
+    "laplace",
+    "lattice_error",
+    "leading_eigenvalues",
+    "learning_exponent",
+    "margin_machine",
+    "matern",
+    "nearest_distances",
+    "nested_predictions",
+    "on_torus",
+    "power_law_modes",
+    "random_points",
+    "relu",
+    "sample_field",
+    "self_consistent_curve",
+    "simulate_random_features",
+    "smoothness_index",
+    "solve_iterative",
+    "spectral_exponent",
+    "sphere_distance",
+    "square_distances",
+    "tail_exponent",
+    "teacher_errors",
+]

@@ -1,0 +1,72 @@
+"""Images as the kernel chapter uses them: two classes, vectors of pixels."""
+
+from __future__ import annotations
+
+import functools
+import math
+from contextlib import suppress
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+MISSING = (
+    "CIFAR-10 is not on this machine, so that its points are left out: see `symscape data list`."
+)
+"""What findings say that need CIFAR-10, where it is not found."""
+
+
+Scale = Literal["pixels", "norm"]
+
+
+class LabelledPoints(NamedTuple):
+    """Points (n, d) and labels -1 or 1 (n,)."""
+
+    x: Array
+    Z: Array
+
+
+def image_sets(digits: str, colors: bool, largest: int) -> dict[str, str]:
+    """Pinned names of the data by family: ``mnist`` always, ``cifar10`` where it is found.
+
+    Raises:
+        ValueError: the data hold fewer images than ``largest``, or the digits are not found.
+    """
+    from symscape.datasets import DataNotFoundError, resolve
+
+    found = {"mnist": resolve(digits)}
+    if colors:
+        with suppress(DataNotFoundError):  # the findings say so
+            found["cifar10"] = resolve("cifar10")
+    for source in found.values():
+        if largest > source.n:
+            raise ValueError(f"{largest} images are asked for, and {source.name} has {source.n}")
+    return {family: source.pinned for family, source in found.items()}
+
+
+def images(pinned: str, n: int, seed: int, scale: Scale = "pixels") -> LabelledPoints:
+    """``n`` images drawn at random, labelled by the parity of their class.
+
+    Args:
+        pinned: name of the data.
+        n: number of images.
+        seed: of the drawing.
+        scale: ``"pixels"``, from 0 to 255, or ``"norm"``: rescaled to the norm sqrt(d).
+    """
+    pixels, labels = _loaded(pinned)
+    chosen = np.random.default_rng(seed).permutation(len(labels))[:n]
+    x = pixels[chosen].astype(float)
+    if scale == "norm":
+        x *= math.sqrt(x.shape[1]) / np.linalg.norm(x, axis=1, keepdims=True)
+    return LabelledPoints(x, 2.0 * (labels[chosen] % 2) - 1.0)
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(pinned: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Pixels (n, d) and classes (n,), read once per process."""
+    from symscape.datasets import load
+
+    data = load(pinned)
+    return data.images.reshape(len(data.labels), -1), data.labels.astype(int)

@@ -1,0 +1,172 @@
+"""Kernel regression, ridgeless or with a ridge, of many targets and nested training sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from symscape.kernels._gram import Factor, factorize
+from symscape.kernels._kernel import Kernel, points
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions of nested training sets.
+
+    Attributes:
+        values: (sizes, n_test) or (sizes, n_test, targets).
+        sizes: numbers of training points.
+        factor: the factorization of the largest training set.
+    """
+
+    values: Array
+    sizes: tuple[int, ...]
+    factor: Factor
+
+    def mean_square_error(self, Z_test: ArrayLike) -> Array:
+        """Mean over test points of the squared error, (sizes,) or (sizes, targets)."""
+        return np.square(self.values - np.asarray(Z_test, dtype=float)).mean(axis=1)
+
+
+def nested_predictions(
+    kernel: Kernel,
+    x: ArrayLike,
+    Z: ArrayLike,
+    x_test: ArrayLike,
+    sizes: Sequence[int],
+    ridge: float = 0.0,
+) -> Predictions:
+    r"""Kernel regression on the first n points, for several n and targets at once (Ch. 6, eq. 3).
+
+    With one factorization :math:`LL^\top` of the largest Gram matrix, whose leading blocks are the
+    factors of the smaller ones,
+
+    .. math::
+        \hat Z_n(x)=k_n(x)\cdot(\mathbb K_n+\text{ridge})^{-1}Z_n=\sum_{i\le n}v_i(x)\,y_i,\qquad
+        v=L^{-1}k(x),\quad y=L^{-1}Z,
+
+    so that all n are partial sums of the same two triangular solves.
+
+    Args:
+        kernel: the kernel.
+        x: training points, (n, D).
+        Z: their values, (n,) or (n, targets).
+        x_test: test points, (n_test, D).
+        sizes: training sets are the first so many points; increasing.
+        ridge: added to the diagonal.
+
+    Raises:
+        ValueError: wrong shapes or sizes, and the errors of :func:`factorize`.
+    """
+    x, x_test, Z = points(x, "x"), points(x_test, "x_test"), np.asarray(Z, dtype=float)
+    chosen = checked_sizes(sizes, len(x))
+    if Z.shape[:1] != (len(x),) or Z.ndim > 2:
+        raise ValueError(f"Z must be ({len(x)},) or ({len(x)}, targets); got {Z.shape}")
+    used = x[: chosen[-1]]
+    factor = factorize(kernel, used, ridge)
+    y = factor.forward(Z[: len(used)])
+    v = factor.forward(kernel(used, x_test))
+    values = []
+    total = np.zeros((len(x_test), *Z.shape[1:]))
+    for start, stop in zip((0, *chosen), chosen):
+        total = total + v[start:stop].T @ y[start:stop]
+        values.append(total)
+    return Predictions(np.stack(values), chosen, factor)
+
+
+@dataclass(frozen=True)
+class TeacherErrors:
+    """Errors of nested training sets, averaged over the Teacher.
+
+    Attributes:
+        values: mean squared error over the test points, (sizes,).
+        sizes: numbers of training points.
+        factor: the factorization of the largest training set.
+    """
+
+    values: Array
+    sizes: tuple[int, ...]
+    factor: Factor
+
+
+def teacher_errors(
+    teacher: Kernel,
+    student: Kernel,
+    x: ArrayLike,
+    x_test: ArrayLike,
+    sizes: Sequence[int],
+    ridge: float = 0.0,
+) -> TeacherErrors:
+    r"""Test error of nested training sets, averaged exactly over the fields of a Teacher.
+
+    For values :math:`Z\sim\mathcal N(0,K_T)` that a Student learns without noise (Ch. 6, Sec. 4),
+
+    .. math::
+        \mathbb E_T(Z-\hat Z)^2(x)=K_T(0)-2\,k_S^\top\mathbb K_S^{-1}k_T
+        +k_S^\top\mathbb K_S^{-1}\mathbb K_T\mathbb K_S^{-1}k_S .
+
+    Args:
+        teacher: covariance of the field.
+        student: kernel of the regression.
+        x: training points, (n, D).
+        x_test: test points, (n_test, D).
+        sizes: training sets are the first so many points; increasing.
+        ridge: of the Student.
+
+    Returns:
+        The errors. Those that fall to rounding, :math:`\epsilon` times the condition number, mean
+        nothing.
+
+    Raises:
+        ValueError: wrong shapes or sizes, and the errors of :func:`factorize`.
+    """
+    x, x_test = points(x, "x"), points(x_test, "x_test")
+    chosen = checked_sizes(sizes, len(x))
+    x = x[: chosen[-1]]
+    factor = factorize(student, x, ridge)
+    half = factor.forward(student(x, x_test))
+    if teacher == student and factor.ridge + factor.jitter == 0:
+        # The posterior variance, by partial sums of squares.
+        variance = 1.0 - np.cumsum(np.square(half), axis=0).mean(axis=1)
+        return TeacherErrors(variance[np.array(chosen) - 1], chosen, factor)
+    K_T, k_T = teacher(x), teacher(x, x_test)
+    errors = []
+    for n in chosen:
+        a = factor.back(half[:n])
+        errors.append(1.0 + float(np.sum(a * (K_T[:n, :n] @ a - 2 * k_T[:n]))) / len(x_test))
+    return TeacherErrors(np.array(errors), chosen, factor)
+
+
+def sample_field(kernel: Kernel, x: ArrayLike, count: int, seed: int) -> Array:
+    r"""Gaussian random fields :math:`Z\sim\mathcal N(0,\mathbb K)` on points, by Cholesky.
+
+    Args:
+        kernel: the covariance.
+        x: points, (n, D).
+        count: number of independent fields.
+        seed: of the drawing.
+
+    Returns:
+        (n, count).
+
+    Raises:
+        ValueError: count below 1, and the errors of :func:`factorize`.
+    """
+    x = points(x, "x")
+    if count < 1:
+        raise ValueError(f"count must be 1 or more; got {count}")
+    normal = np.random.default_rng(seed).standard_normal((len(x), count))
+    return np.tril(factorize(kernel, x).lower) @ normal
+
+
+def checked_sizes(sizes: Sequence[int], n: int) -> tuple[int, ...]:
+    """Sizes of nested training sets: increasing, from 1 to n."""
+    chosen = tuple(int(size) for size in sizes)
+    if not chosen or chosen[0] < 1 or chosen[-1] > n or sorted(set(chosen)) != list(chosen):
+        raise ValueError(f"sizes must increase, from 1 to {n}; got {list(sizes)}")
+    return chosen

@@ -1,0 +1,147 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from symscape.kernels import (
+    factorize,
+    gaussian,
+    laplace,
+    margin_machine,
+    matern,
+    nested_predictions,
+    on_torus,
+    random_points,
+    sample_field,
+    solve_iterative,
+    teacher_errors,
+)
+
+x = random_points("sphere", 120, 2, 0)
+x_test = random_points("sphere", 50, 2, 1)
+Z = np.random.default_rng(2).standard_normal((120, 3))
+SIZES = (5, 30, 120)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.1])
+def test_nested_predictions_are_those_of_each_size_alone(ridge):
+    k = laplace(0.7)
+    found = nested_predictions(k, x, Z, x_test, SIZES, ridge)
+    for n, values in zip(SIZES, found.values):
+        K = k(x[:n]) + ridge * np.eye(n)
+        np.testing.assert_allclose(values, k(x_test, x[:n]) @ np.linalg.solve(K, Z[:n]), atol=1e-10)
+    error = np.square(found.values[1] - Z[:50]).mean(axis=0)
+    np.testing.assert_allclose(found.mean_square_error(Z[:50])[1], error)
+    assert found.factor.jitter == 0
+
+
+def test_ridgeless_regression_interpolates_and_takes_tensors():
+    found = nested_predictions(laplace(1.0), torch.tensor(x), torch.tensor(Z), x, (120,))
+    np.testing.assert_allclose(found.values[0], Z, atol=1e-9)
+
+
+def test_condition_number_is_that_of_the_one_norm():
+    K = laplace(0.7)(x)
+    exact = np.linalg.cond(K, 1)
+    assert factorize(laplace(0.7), x).condition == pytest.approx(exact, rel=0.5)
+
+
+def test_jitter_is_the_smallest_that_is_enough_and_is_reported():
+    close = np.linspace(0, 1, 60)[:, None]
+    factor = factorize(gaussian(3.0), close)
+    assert 0 < factor.jitter <= 1e-8
+    with pytest.raises(np.linalg.LinAlgError):
+        np.linalg.cholesky(gaussian(3.0)(close))
+    L = np.tril(factor.lower)
+    shifted = gaussian(3.0)(close) + factor.jitter * np.eye(60)
+    np.testing.assert_allclose(L @ L.T, shifted, atol=1e-13)
+
+
+def test_teacher_errors_are_the_average_over_sampled_fields():
+    teacher, student = matern(1.5, 1.0), laplace(0.8)
+    exact = teacher_errors(teacher, student, x, x_test, SIZES).values
+    fields = sample_field(teacher, np.concatenate([x, x_test]), 2000, 3)
+    found = nested_predictions(student, x, fields[:120], x_test, SIZES)
+    errors = found.mean_square_error(fields[120:])
+    sigma = errors.std(axis=1) / math.sqrt(2000)
+    assert np.all(np.abs(errors.mean(axis=1) - exact) < 5 * sigma)
+
+
+def test_teacher_error_is_the_posterior_variance_and_no_other_student_is_better():
+    teacher = matern(1.0, 0.9)
+    K, k = teacher(x), teacher(x, x_test)
+    variance = 1 - np.sum(k * np.linalg.solve(K, k), axis=0)
+    best = teacher_errors(teacher, teacher, x, x_test, SIZES).values
+    assert best[-1] == pytest.approx(variance.mean(), abs=1e-12)
+    for student in (laplace(0.9), matern(2.0, 0.9), matern(1.0, 0.3)):
+        assert np.all(teacher_errors(teacher, student, x, x_test, SIZES).values > best)
+    at_training = teacher_errors(teacher, laplace(0.9), x, x, (120,)).values
+    assert at_training[0] == pytest.approx(0, abs=1e-10)
+
+
+def test_covariance_of_sampled_fields():
+    k = laplace(0.5)
+    fields = sample_field(k, x[:6], 40_000, 4)
+    np.testing.assert_allclose(np.cov(fields, bias=True), k(x[:6]), atol=0.03)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 1e-2])
+def test_iterative_solution_agrees_with_the_direct_one(ridge):
+    points = random_points("cube", 800, 2, 5)
+    z = np.sin(5 * points[:, 0])
+    k = laplace(0.3)
+    found = solve_iterative(k, points, z, ridge, rank=100, block=300)
+    assert found.converged
+    np.testing.assert_allclose(
+        found.coefficients, factorize(k, points, ridge).solve(z), rtol=1e-4, atol=1e-5
+    )
+    assert found.iterations < solve_iterative(k, points, z, ridge, rank=1).iterations
+    assert not solve_iterative(k, points, z, ridge, rank=1, max_iterations=2).converged
+
+
+def test_margin_machine_fulfills_the_optimality_conditions():
+    z = np.sign(x[:, 0] + 0.3 * x[:, 1] + 1e-9)
+    machine = margin_machine(laplace(1.0), x, z, tolerance=1e-6)
+    assert abs(z @ machine.a) < 1e-8 * machine.a.sum()
+    assert machine.a.min() >= 0
+    assert machine.a.max() <= machine.C
+    free = (machine.a > 1e-8) & (machine.a < machine.C)
+    np.testing.assert_allclose((z * machine(x))[free], 1.0, atol=1e-4)
+    assert np.all(z * machine(x) > 1 - 1e-4)
+    # a violation of 1e-6 at each of the points costs C = 1e4 times as much
+    assert abs(machine.duality_gap) < 5e-3
+    soft = margin_machine(laplace(1.0), x, z, C=0.05)
+    assert np.any(z * soft(x) < 1 - 1e-3)
+    assert abs(soft.duality_gap) < 1e-3
+
+
+def test_domains():
+    u = np.array([[0.05, 0.5], [0.95, 0.5]])
+    torus = on_torus(u)
+    assert np.linalg.norm(torus[0] - torus[1]) == pytest.approx(math.sin(0.1 * math.pi) / math.pi)
+    np.testing.assert_allclose(np.linalg.norm(random_points("sphere", 9, 4, 0), axis=1), 1)
+    assert random_points("torus", 9, 4, 0).shape == (9, 8)
+    cube = random_points("cube", 2000, 3, 0)
+    np.testing.assert_allclose(cube.mean(axis=0), 0.5, atol=0.03)
+    with pytest.raises(ValueError, match="domain must be"):
+        random_points("ball", 3, 2, 0)
+
+
+def test_coinciding_points_are_named():
+    twice = x.copy()
+    twice[[7, 90]] = twice[3]
+    with pytest.raises(ValueError, match="points 3, 7, 90 coincide"):
+        factorize(laplace(1.0), twice)
+    assert factorize(laplace(1.0), twice, ridge=0.1).jitter == 0
+
+
+def test_wrong_input_is_named():
+    with pytest.raises(ValueError, match="sizes must increase"):
+        nested_predictions(laplace(1.0), x, Z, x_test, (30, 5))
+    with pytest.raises(ValueError, match="Z must be"):
+        nested_predictions(laplace(1.0), x, Z[:5], x_test, (5,))
+    with pytest.raises(ValueError, match="ridge"):
+        factorize(laplace(1.0), x, -1.0)
+    with pytest.raises(ValueError, match="labels -1 and 1"):
+        margin_machine(laplace(1.0), x, np.ones(120))
