@@ -91,7 +91,7 @@ def test_flows_that_reach_their_end_stop() -> None:
 @pytest.mark.parametrize(("M", "reset"), [(3, 1e-3), (5, 1e-4)])
 def test_training_comes_back_to_the_column_and_finds_nothing_better(M: int, reset: float) -> None:
     logits, q = at_column(M, 0.2, reset)
-    found = minimize(Bandit(RAM(M), ARMS, reset), logits, evaluations=1500)
+    found = minimize(Bandit(RAM(M), ARMS, reset), logits, evaluations=700)
     assert float(found.q[0]) == pytest.approx(q, rel=5e-3)
     down = found.policy.actions[0, 4 * (M - 1) + 1, 2 * (M - 2)]
     assert float(down) == pytest.approx(ccp_best_epsilon(M, 0.2, reset), rel=0.05)

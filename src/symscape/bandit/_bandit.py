@@ -18,7 +18,7 @@ __all__ = ["Bandit", "likelihood_ratio", "two_hypotheses"]
 _MEMORY_BUDGET = 2**31
 """Bytes that the chains of one batch may take."""
 
-_CACHE = 2**21
+_CACHE = 2**20
 """Bytes of chains that are solved together: more of them only leave the cache."""
 
 
@@ -187,26 +187,25 @@ class Bandit:
             ValueError: without reset, or where the batch does not fit in memory.
         """
         self._check_reset()
-        starts = len(logits.actions)
+        actions, start = logits.actions, logits.start
         size = max(1, _CACHE // self._bytes)
-        if starts <= size:
-            return self._chunk(logits)
-        self.check_batch(size)
-        parts = [
-            self._chunk(Logits(actions, start))
-            for actions, start in zip(logits.actions.split(size), logits.start.split(size))
-        ]
-        return torch.cat([q for q, _ in parts]), Logits(
-            torch.cat([g.actions for _, g in parts]), torch.cat([g.start for _, g in parts])
-        )
+        self.check_batch(min(size, len(start)))
+        q = actions.new_empty(len(start))
+        gradient = Logits(torch.empty_like(actions), torch.empty_like(start))
+        for first in range(0, len(start), size):
+            part = slice(first, first + size)
+            q[part] = self._chunk(
+                actions[part], start[part], gradient.actions[part], gradient.start[part]
+            )
+        return q, gradient
 
-    def _chunk(self, logits: Logits) -> tuple[Tensor, Logits]:
-        actions, start = logits.actions.softmax(-1), logits.start.softmax(-1)
-        q, (g_actions, g_start) = self._solve(actions, start)
-        return q, Logits(
-            g_actions.sub_((actions * g_actions).sum(-1, keepdim=True)).mul_(actions),
-            g_start.sub_((start * g_start).sum(-1, keepdim=True)).mul_(start),
-        )
+    def _chunk(self, actions: Tensor, start: Tensor, g_actions: Tensor, g_start: Tensor) -> Tensor:
+        """q of a few logits, and its gradient written to the last two arguments."""
+        actions, start = actions.softmax(-1), start.softmax(-1)
+        q = self._solve(actions, start, g_actions, g_start)
+        for p, g in ((actions, g_actions), (start, g_start)):
+            g.sub_((p * g).sum(-1, keepdim=True)).mul_(p)  # back through the softmax
+        return q
 
     def choices(self, policy: Policy) -> Tensor:
         """Probabilities u of the choices in the steady state.
@@ -344,26 +343,28 @@ class Bandit:
         right = source.expand(-1, len(self.arms), -1, -1)
         return torch.linalg.lu_solve(lu, pivots, right).squeeze(-1), lu, pivots
 
-    def _solve(self, actions: Tensor, start: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """q and its gradient with respect to the probabilities."""
+    def _solve(self, actions: Tensor, start: Tensor, g_actions: Tensor, g_start: Tensor) -> Tensor:
+        """q; its gradient with respect to the probabilities is written to the last arguments."""
         C, H, r = self.memory.n_choices, len(self.arms), self.reset
         u, lu, pivots = self._forward(actions, start)
         q = (u * self._worse).sum((-1, -2)) / H + r / 2
         right = (self._worse / H)[None, :, :, None].expand(len(u), -1, -1, -1)
         z = torch.linalg.lu_solve(lu, pivots, right, adjoint=True).squeeze(-1)
-        # (B, 2C, H): how often an observation is left towards the next choice
+        # (B, H, 2C): how often an observation is left towards the next choice
         visits = torch.stack([u * self._positive, u * (1 - self._positive)], -1).mul_(1 - r)
-        visits = visits.flatten(-2).mT
-        summed = ((1 - r) * r) * z.sum(1, keepdim=True)
+        visits = visits.flatten(-2)
+        first = ((1 - r) * r) * z.sum(1, keepdim=True)
         following = self.memory.successor
         if following is None:
-            played = visits @ z
-            first = summed
+            torch.matmul(visits.mT, z, out=g_actions[:, : 2 * C])
         else:
-            played = torch.einsum("boh,bhoa->boa", visits, z[..., following[: 2 * C]])
-            first = summed[:, 0][:, following[2 * C :]]
-        g_start = (actions[:, 2 * C :] * first).sum(-1)
-        return q, (torch.cat([played, start.unsqueeze(-1) * first], 1), g_start)
+            g_actions[:, : 2 * C] = torch.einsum(
+                "bho,bhoa->boa", visits, z[..., following[: 2 * C]]
+            )
+            first = first[:, 0][:, following[2 * C :]]
+        torch.mul(start.unsqueeze(-1), first, out=g_actions[:, 2 * C :])
+        g_start.copy_((actions[:, 2 * C :] * first).sum(-1))
+        return q
 
     def _q_without_reset(self, policy: Policy) -> Tensor:
         batch = policy.start.shape[:-1]
@@ -391,14 +392,17 @@ class _WorseArm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, actions: Tensor, start: Tensor, bandit: Bandit) -> Tensor:
+        actions, start = actions.detach(), start.detach()
         size = max(1, _CACHE // bandit._bytes)
-        parts = [
-            bandit._solve(*one) for one in zip(actions.detach().split(size), start.split(size))
-        ]
-        ctx.save_for_backward(
-            torch.cat([g[0] for _, g in parts]), torch.cat([g[1] for _, g in parts])
+        q, g_actions, g_start = (
+            start.new_empty(len(start)),
+            *map(torch.empty_like, (actions, start)),
         )
-        return torch.cat([q for q, _ in parts])
+        for first in range(0, len(start), size):
+            part = slice(first, first + size)
+            q[part] = bandit._solve(actions[part], start[part], g_actions[part], g_start[part])
+        ctx.save_for_backward(g_actions, g_start)
+        return q
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, None]:
