@@ -275,8 +275,8 @@ class Bandit:
         the one received on the way to it, 0 in the start observations.
 
         Returns:
-            A POMDP with O observations, and one more pair of axes (actions) for the start: the
-            observation to start with is drawn from the uniform distribution.
+            The POMDP, started in every start observation with equal probability (a policy's own
+            start would be another ``start``).
         """
         memory, H = self.memory, len(self.arms)
         C, O, A = memory.n_choices, memory.n_observations, memory.n_actions

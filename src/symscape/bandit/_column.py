@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from symscape.bandit._bandit import likelihood_ratio
+from symscape.bandit._bandit import Bandit, likelihood_ratio, two_hypotheses
 from symscape.bandit._memory import RAM
 from symscape.bandit._policy import Policy
 
@@ -187,8 +187,6 @@ def ccp_profile(M: int, epsilon: float, mu: float, reset: float) -> Tensor:
 
     Source: Ch. 7, App. C, Eq. 14.
     """
-    from symscape.bandit._bandit import Bandit, two_hypotheses
-
     _check_epsilon(epsilon)
     bandit = Bandit(RAM(M), two_hypotheses(mu), reset)
     u = bandit.choices(ccp_policy(M, epsilon))[0].reshape(M, 2)
