@@ -1,1 +1,91 @@
 """Maximum-entropy diffeomorphisms of images and relative stability (chapter 4)."""
+
+from symscape.diffeo._correlation import (
+    Correlation,
+    ErrorLaw,
+    fit_error_law,
+    log_average,
+    log_correlation,
+)
+from symscape.diffeo._invertibility import fold, jacobian_determinant, typical_fold
+from symscape.diffeo._maximum_entropy import (
+    MaximumEntropy,
+    field,
+    field_gradient,
+    gradient_norm,
+)
+from symscape.diffeo._modes import Modes, inverse_square_sum, mode_mask, sine_table
+from symscape.diffeo._noise import matched_noise, noise
+from symscape.diffeo._normals import sample_seeds
+from symscape.diffeo._stability import (
+    Average,
+    Distances,
+    Stability,
+    measure_distances,
+    relative_stability,
+)
+from symscape.diffeo._stripe import (
+    StripeNetwork,
+    StripeRun,
+    stripe_labels,
+    stripe_stability,
+    train_stripe,
+)
+from symscape.diffeo._temperature import (
+    AcceptableRange,
+    acceptable_range,
+    center_displacement,
+    displacement,
+    rms_displacement,
+    temperature,
+)
+from symscape.diffeo._training import Recipe, TrainedClassifier, error_rate, train_classifier
+from symscape.diffeo._transform import DeformedDataset, RandomDiffeomorphism
+from symscape.diffeo._warp import SIGMA, Interpolation, warp
+
+__all__ = [
+    "SIGMA",
+    "AcceptableRange",
+    "Average",
+    "Correlation",
+    "DeformedDataset",
+    "Distances",
+    "ErrorLaw",
+    "Interpolation",
+    "MaximumEntropy",
+    "Modes",
+    "RandomDiffeomorphism",
+    "Recipe",
+    "Stability",
+    "StripeNetwork",
+    "StripeRun",
+    "TrainedClassifier",
+    "acceptable_range",
+    "center_displacement",
+    "displacement",
+    "error_rate",
+    "field",
+    "field_gradient",
+    "fit_error_law",
+    "fold",
+    "gradient_norm",
+    "inverse_square_sum",
+    "jacobian_determinant",
+    "log_average",
+    "log_correlation",
+    "matched_noise",
+    "measure_distances",
+    "mode_mask",
+    "noise",
+    "relative_stability",
+    "rms_displacement",
+    "sample_seeds",
+    "sine_table",
+    "stripe_labels",
+    "stripe_stability",
+    "temperature",
+    "train_classifier",
+    "train_stripe",
+    "typical_fold",
+    "warp",
+]

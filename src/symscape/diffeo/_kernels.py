@@ -1,0 +1,64 @@
+"""The compiled loops on tensors, on a pool of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from symscape.contraction._threads import in_slices
+from symscape.diffeo import _loops
+
+__all__ = ["backward", "draw", "forward"]
+
+_LEAST_WORK = 1 << 15  # numbers that a slice makes, at least: a thread is not worth less
+_MOST_SLICES = 64
+
+
+def forward(
+    images: Tensor, fields: Tensor, image_of: Tensor, field_of: Tensor, out: Tensor
+) -> None:
+    """out (B, channels, n, n) <- the images pulled back."""
+    tensors = (images.flatten(-2), fields, image_of, field_of, out)
+    arrays: list[Any] = [t.numpy() for t in tensors]
+    loop: Any = _loops.interpolate
+    _in_parts(lambda first, last: loop(*arrays, first, last), out)
+
+
+def backward(
+    images: Tensor, fields: Tensor, image_of: Tensor, field_of: Tensor, grad_out: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients for the image and the field of each output, (B, channels, n, n), (B, 2, n, n)."""
+    grad_images = torch.zeros_like(grad_out)
+    grad_fields = grad_out.new_zeros(len(grad_out), 2, *grad_out.shape[-2:])
+    tensors = (
+        images.flatten(-2),
+        fields,
+        image_of,
+        field_of,
+        grad_out,
+        grad_images.flatten(-2),
+        grad_fields,
+    )
+    arrays: list[Any] = [t.numpy() for t in tensors]
+    loop: Any = _loops.interpolate_backward
+    _in_parts(lambda first, last: loop(*arrays, first, last), grad_out)
+    return grad_images, grad_fields
+
+
+def draw(seeds: Tensor, scale: Tensor, out: Tensor) -> None:
+    """out (B, 2, c, c) <- scale (c, c) times the normal numbers of the seeds (B,)."""
+    arrays = seeds.numpy().view("uint64"), scale.numpy(), out.numpy()
+    _in_parts(lambda first, last: _loops.draw(*arrays, first, last), out)
+
+
+def _in_parts(loop: Callable[[int, int], None], out: Tensor) -> None:
+    """Run the loop on ranges of the first dimension of ``out``."""
+    rows = len(out)
+    count = max(1, min(rows, out.numel() // _LEAST_WORK, _MOST_SLICES))
+    in_slices(
+        lambda index: loop(rows * index // count, rows * (index + 1) // count),
+        count,
+    )

@@ -1,0 +1,67 @@
+"""Isotropic noise with the norm of a deformation."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from symscape.diffeo._normals import scaled_normals
+
+__all__ = ["matched_noise", "noise"]
+
+
+def noise(shape: tuple[int, ...], norms: Tensor, seeds: Tensor, dtype: torch.dtype) -> Tensor:
+    """Vectors uniform on spheres, one per seed.
+
+    Args:
+        shape: of one vector.
+        norms: their lengths, (B,) or ().
+        seeds: int64, (B,), see :func:`sample_seeds`.
+        dtype: of the result.
+
+    Returns:
+        (B, *shape); a vector depends on its own seed and norm only.
+    """
+    size = math.prod(shape)
+    side = math.isqrt((size - 1) // 2) + 1  # two numbers per mode
+    ones = torch.ones(side, side, dtype=torch.float64)
+    # another stream than that of the fields, which may have the same seeds
+    normals = scaled_normals(~seeds, ones, torch.float64).flatten(1)[:, :size]
+    normals = normals / torch.linalg.vector_norm(normals, dim=1, keepdim=True)
+    return (normals * norms.reshape(-1, 1)).to(dtype).reshape(len(seeds), *shape)
+
+
+def matched_noise(
+    images: Tensor,
+    deformed: Tensor,
+    seeds: Tensor,
+    match: Literal["image", "mean", "median"] = "image",
+) -> Tensor:
+    r"""Noise :math:`\eta`, uniform on the sphere, as large as the deformations.
+
+    Args:
+        images: (B, ...).
+        deformed: the same images after deformation.
+        seeds: int64, (B,), see :func:`sample_seeds`.
+        match: ``"image"``: :math:`\|\eta_i\| = \|\tau x_i - x_i\|`, image by image, as in the
+            thesis's code; ``"mean"`` or ``"median"`` over the images, as in its text.
+
+    Returns:
+        (B, ...), to be added to the images.
+
+    Raises:
+        ValueError: another ``match``.
+
+    Source: Ch. 4, Section 3.
+    """
+    norms = torch.linalg.vector_norm((deformed - images).flatten(1).to(torch.float64), dim=1)
+    if match == "mean":
+        norms = norms.mean()
+    elif match == "median":
+        norms = norms.median()
+    elif match != "image":
+        raise ValueError(f"match: {match!r} given; allowed: 'image', 'mean' or 'median'")
+    return noise(tuple(images.shape[1:]), norms.expand(len(images)), seeds, images.dtype)

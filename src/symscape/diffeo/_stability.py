@@ -1,0 +1,337 @@
+"""Stability of a network to deformations and to noise: D_f, G_f and R_f."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from symscape.diffeo._maximum_entropy import MaximumEntropy
+from symscape.diffeo._noise import matched_noise
+from symscape.diffeo._normals import sample_seeds
+from symscape.diffeo._probing import LayerNames, Taps, check_repeatable, probing
+from symscape.diffeo._warp import Interpolation, check_images, warp
+
+__all__ = ["Average", "Distances", "Stability", "measure_distances", "relative_stability"]
+
+Average = Literal["median", "median_componentwise", "mean"]
+"""Average over images: of squared distances, or component by component and then summed."""
+
+_RESAMPLES = 100
+_PARTNERS = 8  # random partners of an image in a resample of the pairs
+
+
+@dataclass(frozen=True)
+class Stability:
+    r"""The three stabilities of one layer, with errors of one standard deviation.
+
+    Attributes:
+        layer: name of the layer, ``"output"`` for the network's.
+        D: to deformations, relative to the distance of two images.
+        G: to noise, relative to the distance of two images.
+        R: D / G, the relative stability: below 1 where deformations change less than noise.
+        D_error, G_error, R_error: bootstrap over the images; NaN where there is a single image.
+        images: how many images were averaged over.
+    """
+
+    layer: str
+    D: float
+    G: float
+    R: float
+    D_error: float
+    G_error: float
+    R_error: float
+    images: int
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Squared distances of the activations of one layer.
+
+    Attributes:
+        layer: name of the layer.
+        deformed: squared distance of f(tau x) and f(x), (B,).
+        noisy: squared distance of f(x + eta) and f(x), (B,).
+        between: squared distances of f(x) and f(z) for all pairs, (B, B).
+        components: squared differences, component by component, for deformations and for noise,
+            two of (B, features); None for hidden layers unless they were asked for.
+    """
+
+    layer: str
+    deformed: Tensor
+    noisy: Tensor
+    between: Tensor
+    components: tuple[Tensor, Tensor] | None = None
+
+    def stability(self, average: Average = "median", seed: int = 0) -> Stability:
+        """D, G and R; NaN where f is constant.
+
+        Args:
+            average: over the images.
+            seed: of the bootstrap.
+
+        Raises:
+            ValueError: an unknown average, or one that needs components that are not here.
+        """
+        if average not in get_args(Average):
+            allowed = ", ".join(get_args(Average))
+            raise ValueError(f"average: {average!r} given; allowed: {allowed}")
+        if average == "median_componentwise" and self.components is None:
+            raise ValueError(
+                f"average: 'median_componentwise' given for layer {self.layer!r}, whose components "
+                "were not kept; allowed: components=True in the measurement"
+            )
+        B = len(self.deformed)
+        D, G = self._ratios(average, torch.arange(B)[None], _all_pairs(self.between, average))
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.randint(B, (_RESAMPLES, B), generator=generator)
+        shift = torch.randint(1, max(B, 2), (_PARTNERS, 1, 1), generator=generator)
+        # another place of the same resample
+        place = (torch.arange(B) + shift).remainder(B).expand(_PARTNERS, _RESAMPLES, B)
+        partner = torch.gather(chosen.expand(_PARTNERS, -1, -1), 2, place)
+        pairs = self.between[chosen.expand_as(partner), partner].permute(1, 0, 2).flatten(1)
+        D_drawn, G_drawn = self._ratios(average, chosen, _averaged(pairs, average))
+        return Stability(
+            layer=self.layer,
+            D=float(D),
+            G=float(G),
+            R=_ratio(float(D), float(G)),
+            D_error=_deviation(D_drawn),
+            G_error=_deviation(G_drawn),
+            R_error=_deviation(D_drawn / G_drawn),
+            images=B,
+        )
+
+    def _ratios(self, average: Average, chosen: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """D and G of every row of indices; the bootstrap goes row by row to save memory."""
+        if average == "median_componentwise":
+            assert self.components is not None
+            numerators = [
+                torch.stack([part[row].median(0).values.sum() for row in chosen])
+                for part in self.components
+            ]
+        else:
+            numerators = [_averaged(part[chosen], average) for part in (self.deformed, self.noisy)]
+        nan = torch.full_like(scale, math.nan)
+        D, G = (torch.where(scale > 0, part / scale, nan) for part in numerators)
+        return D, G
+
+
+def relative_stability(
+    model: nn.Module,
+    images: Tensor | Iterable[Any],
+    ensemble: MaximumEntropy,
+    *,
+    average: Average = "median",
+    count: int = 500,
+    **options: Any,
+) -> list[Stability]:
+    r"""How much less a network is changed by a deformation than by noise of the same size,
+
+    .. math::
+        R_f = \frac{\langle\|f(\tau x)-f(x)\|^2\rangle}{\langle\|f(x+\eta)-f(x)\|^2\rangle}
+        = \frac{D_f}{G_f}, \qquad \|\eta\| = \|\tau x - x\| .
+
+    Args:
+        model: from (B, channels, n, n) to (B, outputs).
+        images: (B, channels, n, n), preprocessed as the model wants them; or a loader of batches,
+            each such a tensor or a tuple that begins with one.
+        ensemble: the deformations, for example ``MaximumEntropy.from_displacement(1, c=3, n=32)``.
+        average: over the images.
+        count: number of images, the first ones.
+        **options: of :func:`measure_distances`.
+
+    Returns:
+        One entry per layer asked for, in the order of execution; the last is the output's.
+
+    Raises:
+        ValueError: see :func:`measure_distances`.
+
+    Source: Ch. 4, Eq. 4 and 5.
+    """
+    found = measure_distances(
+        model,
+        images,
+        ensemble,
+        count=count,
+        components=average == "median_componentwise",
+        **options,
+    )
+    return [distances.stability(average) for distances in found]
+
+
+def measure_distances(
+    model: nn.Module,
+    images: Tensor | Iterable[Any],
+    ensemble: MaximumEntropy,
+    *,
+    count: int = 500,
+    layers: LayerNames = None,
+    statistics: Literal["running", "batch"] = "running",
+    interpolation: Interpolation = "bilinear",
+    match: Literal["image", "mean", "median"] = "image",
+    batch_size: int = 100,
+    seed: int = 0,
+    components: bool = False,
+    progress: bool = False,
+) -> list[Distances]:
+    r"""Measure the squared distances that the stabilities are averages of.
+
+    Each image gets a deformation and a noise of its own. Three forward passes per image; 4 bytes
+    per image and feature are kept of each layer.
+
+    Args:
+        model: from (B, channels, n, n) to (B, outputs). It is measured in evaluation mode and
+            left as it was.
+        images: a tensor, or a loader of batches.
+        ensemble: the deformations.
+        count: number of images, the first ones.
+        layers: hidden layers to measure, too: names of modules, or ``"all"`` of those without
+            children.
+        statistics: ``"running"`` after training; ``"batch"`` for a network at initialization,
+            whose batch normalization has not collected any.
+        interpolation: with ``"gaussian"``, x is the image blurred by it without a deformation.
+        match: how the norm of the noise follows that of the deformations, see
+            :func:`matched_noise`.
+        batch_size: images per forward pass.
+        seed: of deformations and noise.
+        components: keep the differences component by component, of all layers.
+        progress: show a bar on stderr.
+
+    Returns:
+        One entry per layer, in the order of execution; the last is the output's.
+
+    Raises:
+        ValueError: images that are not square or not floating point; a temperature outside the
+            acceptable region; a model whose output changes between calls; an unknown layer.
+
+    Warns:
+        UserWarning: dropout is on; the model is measured in evaluation mode.
+    """
+    x = _collected(images, count)
+    check_images(x)
+    seeds = sample_seeds(seed, len(x), device=x.device)
+    n = x.shape[-1]
+    fields = ensemble.fields(n, seeds, x.dtype)
+    with probing(model, statistics):
+        if statistics == "running":
+            check_repeatable(model, x[:2])
+        deformed = warp(x, fields, interpolation)
+        if interpolation == "gaussian":
+            x = warp(x, torch.zeros_like(fields[:1]), interpolation)
+        noisy = x + matched_noise(x, deformed, seeds, match)
+        taps = Taps(model, layers)
+        try:
+            collected = _Collector(components)
+            start = time.monotonic()
+            for first in range(0, len(x), batch_size):
+                rows = slice(first, first + batch_size)
+                collected.add(*(taps.run(model, part[rows]) for part in (x, deformed, noisy)))
+                if progress:
+                    _show(min(first + batch_size, len(x)), len(x), start)
+        finally:
+            taps.close()
+        return collected.distances()
+
+
+class _Collector:
+    """Distances batch by batch, and the activations that the pairs need."""
+
+    def __init__(self, components: bool) -> None:
+        self._components = components
+        self._f: dict[str, list[Tensor]] = {}
+        self._parts: dict[str, list[tuple[Tensor, Tensor]]] = {}
+
+    def add(self, f: dict[str, Tensor], moved: dict[str, Tensor], noisy: dict[str, Tensor]) -> None:
+        for name, value in f.items():
+            pair = ((moved[name] - value).square(), (noisy[name] - value).square())
+            if not self._kept(name):
+                pair = tuple(part.sum(1, dtype=torch.float64).cpu() for part in pair)  # type: ignore[assignment]
+            self._f.setdefault(name, []).append(value)
+            self._parts.setdefault(name, []).append(pair)
+
+    def _kept(self, name: str) -> bool:
+        return self._components or name == "output"
+
+    def distances(self) -> list[Distances]:
+        found = []
+        for name, values in self._f.items():
+            deformed, noisy = (torch.cat(part) for part in zip(*self._parts[name]))
+            components = None
+            if self._kept(name):
+                components = (deformed.cpu(), noisy.cpu())
+                deformed, noisy = (part.sum(1, dtype=torch.float64) for part in components)
+            found.append(Distances(name, deformed, noisy, _between(torch.cat(values)), components))
+        return found
+
+
+def _between(f: Tensor) -> Tensor:
+    """Squared distances of all pairs, (B, B), float64; exactly 0 on the diagonal."""
+    # around the mean, so that little is lost where the images are close to each other
+    f = f - f.mean(0)
+    gram = (f @ f.mT).to("cpu", torch.float64)
+    squares = gram.diagonal()
+    pairs = (squares[:, None] + squares[None, :] - 2.0 * gram).clamp_min(0.0)
+    return pairs.fill_diagonal_(0.0)
+
+
+def _all_pairs(between: Tensor, average: Average) -> Tensor:
+    """Average over pairs of images, (1,): the mean of two different ones; the median of all."""
+    B = len(between)
+    if average == "mean":
+        return (between.sum() / max(1, B * (B - 1)))[None]
+    return between.flatten()[None].median(1).values
+
+
+def _averaged(values: Tensor, average: Average) -> Tensor:
+    return values.mean(-1) if average == "mean" else values.median(-1).values
+
+
+def _deviation(values: Tensor) -> float:
+    """Standard deviation over resamples; NaN where they cannot differ, with a single image."""
+    deviation = float(values.std())
+    return deviation if deviation > 0 else math.nan
+
+
+def _ratio(D: float, G: float) -> float:
+    return D / G if G > 0 else math.nan
+
+
+def _collected(images: Tensor | Iterable[Any], count: int) -> Tensor:
+    """The first images of a tensor or of a loader."""
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ValueError(f"count: {count!r} given; allowed: an integer >= 1")
+    if isinstance(images, Tensor):
+        if images.ndim != 4 or len(images) == 0:
+            raise ValueError(
+                f"images: shape {tuple(images.shape)} given; allowed: (B, channels, n, n), B >= 1"
+            )
+        return images[:count]
+    batches: list[Tensor] = []
+    for batch in images:
+        first = batch[0] if isinstance(batch, Sequence) else batch
+        if not isinstance(first, Tensor) or first.ndim != 4:
+            raise ValueError(
+                f"images: a loader that gives {type(first).__name__}s; allowed: batches of shape "
+                "(B, channels, n, n), alone or first in a tuple"
+            )
+        batches.append(first)
+        if sum(map(len, batches)) >= count:
+            break
+    if not batches:
+        raise ValueError("images: a loader without batches given; allowed: one image or more")
+    return torch.cat(batches)[:count]
+
+
+def _show(done: int, total: int, start: float) -> None:
+    rate = done / max(time.monotonic() - start, 1e-9)
+    filled = 30 * done // total
+    bar = "#" * filled + "." * (30 - filled)
+    end = "\n" if done == total else ""
+    print(f"\r{bar} {done}/{total} images, {rate:.0f}/s", end=end, file=sys.stderr, flush=True)

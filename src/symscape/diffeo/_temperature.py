@@ -1,0 +1,168 @@
+"""Temperature and displacement: nominal and exact sizes, and the acceptable region."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from symscape.diffeo._modes import Modes, check_cutoff, inverse_square_sum, mode_mask
+
+__all__ = [
+    "AcceptableRange",
+    "acceptable_range",
+    "center_displacement",
+    "check_acceptable",
+    "displacement",
+    "rms_displacement",
+    "temperature",
+]
+
+
+class AcceptableRange(NamedTuple):
+    """Temperatures whose fields are visible and, in half of the draws or more, bijective.
+
+    Attributes:
+        low: T_min, below which displacements are smaller than half a pixel.
+        high: T_max, above which fields fold over.
+    """
+
+    low: float
+    high: float
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no temperature is acceptable: c is above 2n / pi."""
+        return self.low > self.high
+
+
+def displacement(T: float, c: int, n: int) -> float:
+    r"""The nominal displacement in pixels, :math:`\delta = \frac n2\sqrt{\pi T\ln c}`.
+
+    It is the limit of the root mean square for many modes; :func:`rms_displacement` is exact.
+
+    Args:
+        T: temperature, >= 0.
+        c: cut-off, >= 2.
+        n: pixels along the side.
+
+    Raises:
+        ValueError: a value out of these bounds.
+
+    Source: Ch. 4, Eq. 3.
+    """
+    check_size(c, n)
+    check_number("T", T)
+    return 0.5 * n * math.sqrt(math.pi * T * math.log(c))
+
+
+def temperature(delta: float, c: int, n: int) -> float:
+    r"""The temperature of a nominal displacement, :math:`T = 4\delta^2/(\pi n^2\ln c)`.
+
+    Args:
+        delta: nominal displacement in pixels, >= 0.
+        c: cut-off, >= 2.
+        n: pixels along the side.
+
+    Raises:
+        ValueError: a value out of these bounds.
+
+    Source: Ch. 4, Eq. 3.
+    """
+    check_size(c, n)
+    check_number("delta", delta)
+    return 4.0 * delta**2 / (math.pi * n**2 * math.log(c))
+
+
+def acceptable_range(c: int, n: int) -> AcceptableRange:
+    r"""The acceptable region at a cut-off:
+    :math:`T_{\min} = 1/(\pi n^2\ln c)` and :math:`T_{\max} = 4/(\pi^3c^2\ln c)`.
+
+    Args:
+        c: cut-off, >= 2.
+        n: pixels along the side.
+
+    Raises:
+        ValueError: a value out of these bounds.
+
+    Source: Ch. 4, Eq. 8 and 14.
+    """
+    check_size(c, n)
+    logarithm = math.log(c)
+    return AcceptableRange(
+        1.0 / (math.pi * n**2 * logarithm), 4.0 / (math.pi**3 * c**2 * logarithm)
+    )
+
+
+def check_acceptable(T: float, c: int, n: int) -> None:
+    """Raise ValueError for a temperature outside the acceptable region, naming the bound."""
+    hint = 'outside="allow" takes it nevertheless'
+    if c < 2:
+        raise ValueError(f"c: {c} has no acceptable region, which begins at c = 2; {hint}")
+    low, high = acceptable_range(c, n)
+    if low > high:
+        raise ValueError(
+            f"c: {c} is above 2 n / pi = {2 * n / math.pi:.3g} for n = {n} pixels, where no "
+            f"temperature is acceptable (T_min = {low:.4g} exceeds T_max = {high:.4g}); {hint}"
+        )
+    if not low <= T <= high:
+        bound = (
+            f"below T_min = {low:.4g} (displacements under half a pixel)"
+            if low > T
+            else f"above T_max = {high:.4g} (fields that fold over)"
+        )
+        raise ValueError(
+            f"T: {T:.4g} is {bound}; acceptable for c = {c} and n = {n} pixels: "
+            f"{low:.4g} to {high:.4g}; {hint}"
+        )
+
+
+def rms_displacement(T: float, c: int, n: int, modes: Modes = "rounded") -> float:
+    r"""The exact root mean square displacement over the image, in pixels:
+    :math:`\delta^2 = \frac{Tn^2}2\sum_{ij}\frac1{i^2+j^2}`.
+
+    Args:
+        T: temperature, >= 0.
+        c: cut-off.
+        n: pixels along the side.
+        modes: rule of the cut-off, see :func:`mode_mask`.
+
+    Raises:
+        ValueError: a value out of these bounds.
+
+    Source: Ch. 4, Eq. 3, before the limit.
+    """
+    check_cutoff(c, modes)
+    check_number("T", T)
+    return n * math.sqrt(0.5 * T * inverse_square_sum(c, modes))
+
+
+def center_displacement(T: float, c: int, n: int, modes: Modes = "rounded") -> float:
+    r"""The exact root mean square displacement of the image's center, in pixels:
+    :math:`2Tn^2\sum_{i,j\,\mathrm{odd}}\frac1{i^2+j^2}` under the root.
+
+    Args:
+        T: temperature, >= 0.
+        c: cut-off.
+        n: pixels along the side.
+        modes: rule of the cut-off, see :func:`mode_mask`.
+
+    Raises:
+        ValueError: a value out of these bounds.
+    """
+    check_cutoff(c, modes)
+    check_number("T", T)
+    pairs = (mode_mask(c, modes).nonzero() + 1).tolist()
+    odd = math.fsum(1.0 / (i * i + j * j) for i, j in pairs if i % 2 and j % 2)
+    return n * math.sqrt(2.0 * T * odd)
+
+
+def check_size(c: int, n: int) -> None:
+    if isinstance(c, bool) or not isinstance(c, int) or c < 2:
+        raise ValueError(f"c: {c!r} given; allowed: an integer >= 2 (the logarithm of 1 is 0)")
+    if isinstance(n, bool) or not isinstance(n, int) or n < 2:
+        raise ValueError(f"n: {n!r} given; allowed: an integer >= 2")
+
+
+def check_number(name: str, value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name}: {value!r} given; allowed: a finite number >= 0")

@@ -1,0 +1,205 @@
+"""Images pulled back by displacement fields, with bilinear or Gaussian interpolation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+__all__ = ["SIGMA", "Interpolation", "check_images", "warp"]
+
+Interpolation = Literal["bilinear", "gaussian"]
+"""How an image is read between its pixels."""
+
+SIGMA = 0.4715
+"""Width of the Gaussian in pixels: four pixels take part at the center of a cell."""
+
+_REACH = 3  # pixels from the nearest one; the weight beyond is 1e-12
+
+
+def warp(images: Tensor, fields: Tensor, interpolation: Interpolation = "bilinear") -> Tensor:
+    r"""Pull images back by displacement fields, :math:`[\tau x](s) = x(s - \tau(s))`.
+
+    Sources outside the image are moved to its frame. All channels of an image share the field.
+    Differentiable in the images and in the fields, on every device.
+
+    Gaussian interpolation, with weights :math:`\propto e^{-r^2/2\sigma^2}` of :data:`SIGMA`,
+    blurs even where nothing moves: compare with the image warped by a field of zeros.
+
+    Args:
+        images: (..., channels, n, n), floating point.
+        fields: (..., 2, n, n) of the same dtype and device, in pixels, along x (the last axis)
+            and y. The leading shapes broadcast: (S, B, 2, n, n) deforms each image of a batch
+            (B, channels, n, n) in S ways.
+        interpolation: ``"bilinear"``, or ``"gaussian"``.
+
+    Returns:
+        (..., channels, n, n).
+
+    Raises:
+        ValueError: images that are not square or not floating point, fields that do not fit.
+
+    Source: Ch. 4, Section 2.1 and App. C, Eq. 15-17.
+    """
+    check_images(images)
+    n = images.shape[-1]
+    if fields.ndim < 3 or fields.shape[-3:] != (2, n, n):
+        raise ValueError(f"fields: shape {tuple(fields.shape)} given; allowed: (..., 2, {n}, {n})")
+    if fields.dtype != images.dtype or fields.device != images.device:
+        raise ValueError(
+            f"fields: {fields.dtype} on {fields.device} given; allowed: that of the images, "
+            f"{images.dtype} on {images.device}"
+        )
+    if interpolation not in get_args(Interpolation):
+        allowed = ", ".join(get_args(Interpolation))
+        raise ValueError(f"interpolation: {interpolation!r} given; allowed: {allowed}")
+    try:
+        lead = torch.broadcast_shapes(images.shape[:-3], fields.shape[:-3])
+    except RuntimeError:
+        raise ValueError(
+            f"fields: leading shape {tuple(fields.shape[:-3])} given; allowed: one that "
+            f"broadcasts with that of the images, {tuple(images.shape[:-3])}"
+        ) from None
+    if interpolation == "gaussian":
+        return _gaussian(images, fields)
+    if images.device.type == "cpu" and images.dtype in (torch.float32, torch.float64):
+        return _compiled(images, fields, lead)
+    return bilinear(images, fields)
+
+
+def check_images(images: Tensor) -> None:
+    """Raise ValueError unless images are square and floating point."""
+    if images.ndim < 3 or images.shape[-1] != images.shape[-2] or images.shape[-1] < 2:
+        raise ValueError(
+            f"images: shape {tuple(images.shape)} given; allowed: square ones, "
+            "(..., channels, n, n) with n >= 2; crop or resize them first"
+        )
+    if not images.dtype.is_floating_point:
+        raise ValueError(
+            f"images: {images.dtype} given; allowed: floating point, for example "
+            "images.float() / 255"
+        )
+
+
+def bilinear(images: Tensor, fields: Tensor) -> Tensor:
+    """Bilinear interpolation in plain torch: any device, any dtype, derivatives of any order."""
+    n = images.shape[-1]
+    u, v = _sources(fields)
+    left, top = u.floor(), v.floor()
+    p, q = (u - left).unsqueeze(-3), (v - top).unsqueeze(-3)
+    j, i = left.long(), top.long()
+    l, k = (j + 1).clamp(max=n - 1), (i + 1).clamp(max=n - 1)
+    upper, upper_right = _pixels(images, i, j), _pixels(images, i, l)
+    lower, lower_right = _pixels(images, k, j), _pixels(images, k, l)
+    upper = upper + p * (upper_right - upper)
+    lower = lower + p * (lower_right - lower)
+    return upper + q * (lower - upper)
+
+
+def _gaussian(images: Tensor, fields: Tensor) -> Tensor:
+    """Gaussian interpolation; the weights are products, so their norm is too."""
+    n = images.shape[-1]
+    u, v = _sources(fields)
+    j, i = u.detach().round().long(), v.detach().round().long()
+    out = torch.zeros((), dtype=images.dtype, device=images.device)
+    norm = torch.zeros_like(u)
+    for down in range(-_REACH, _REACH + 1):
+        rows = i + down
+        vertical = _weight(v, rows, n)
+        for across in range(-_REACH, _REACH + 1):
+            columns = j + across
+            weight = vertical * _weight(u, columns, n)
+            pixels = _pixels(images, rows.clamp(0, n - 1), columns.clamp(0, n - 1))
+            out = out + weight.unsqueeze(-3) * pixels
+            norm = norm + weight
+    return out / norm.unsqueeze(-3)
+
+
+def _weight(source: Tensor, pixel: Tensor, n: int) -> Tensor:
+    """The Gaussian weight of pixels along one axis, 0 for those outside the image."""
+    weight = torch.exp(-0.5 * ((source - pixel) / SIGMA) ** 2)
+    return torch.where((pixel >= 0) & (pixel < n), weight, torch.zeros_like(weight))
+
+
+def _sources(fields: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each pixel is read: columns and rows, each (..., n, n), moved to the frame."""
+    n = fields.shape[-1]
+    grid = torch.arange(n, device=fields.device, dtype=fields.dtype)
+    u = (grid - fields[..., 0, :, :]).clamp(0, n - 1)
+    v = (grid[:, None] - fields[..., 1, :, :]).clamp(0, n - 1)
+    return u, v
+
+
+def _pixels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """images[..., channel, rows, columns], of shape (..., channels, n, n)."""
+    channels, n = images.shape[-3], images.shape[-1]
+    lead = torch.broadcast_shapes(images.shape[:-3], rows.shape[:-2])
+    index = (rows * n + columns).flatten(-2).unsqueeze(-2).expand(*lead, channels, n * n)
+    flat = images.flatten(-2).expand(*lead, channels, n * n)
+    return flat.gather(-1, index).unflatten(-1, (n, n))
+
+
+def _compiled(images: Tensor, fields: Tensor, lead: torch.Size) -> Tensor:
+    """Bilinear interpolation by compiled loops; images and fields are not repeated in memory."""
+    out = _Warp.apply(
+        images.reshape(-1, *images.shape[-3:]),
+        fields.reshape(-1, *fields.shape[-3:]),
+        _members(images.shape[:-3], lead),
+        _members(fields.shape[:-3], lead),
+    )
+    return out.reshape(*lead, *images.shape[-3:])
+
+
+def _members(own: torch.Size, lead: torch.Size) -> Tensor:
+    """Which of the entries of shape ``own`` each entry of the broadcast shape ``lead`` is."""
+    return torch.arange(math.prod(own)).reshape(own).expand(lead).reshape(-1)
+
+
+class _Warp(torch.autograd.Function):
+    """Compiled forward pass; compiled first derivatives, further ones through plain torch."""
+
+    @staticmethod
+    def forward(
+        context: Any, images: Tensor, fields: Tensor, image_of: Tensor, field_of: Tensor
+    ) -> Tensor:
+        from symscape.diffeo import _kernels
+
+        context.save_for_backward(images, fields, image_of, field_of)
+        out = images.new_empty(len(image_of), *images.shape[-3:])
+        held = (images.detach().contiguous(), fields.detach().contiguous())
+        _kernels.forward(*held, image_of, field_of, out)
+        return out
+
+    @staticmethod
+    def backward(context: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        images, fields, image_of, field_of = context.saved_tensors
+        (grad_out,) = grad_outputs
+        if torch.is_grad_enabled() and grad_out.requires_grad:
+            with torch.enable_grad():
+                out = bilinear(images[image_of], fields[field_of])
+                return (
+                    *torch.autograd.grad(out, (images, fields), grad_out, create_graph=True),
+                    None,
+                    None,
+                )
+        from symscape.diffeo import _kernels
+
+        held = (images.detach().contiguous(), fields.detach().contiguous())
+        to_images, to_fields = _kernels.backward(
+            *held, image_of, field_of, grad_out.detach().contiguous()
+        )
+        return (
+            _gathered(to_images, images, image_of),
+            _gathered(to_fields, fields, field_of),
+            None,
+            None,
+        )
+
+
+def _gathered(each: Tensor, own: Tensor, member_of: Tensor) -> Tensor:
+    """The gradients of the outputs, summed for the entries that several outputs share."""
+    if len(each) == len(own):
+        return each
+    return torch.zeros_like(own).index_add_(0, member_of, each)

@@ -1,0 +1,248 @@
+"""One classifier: trained on a subset of images, and probed before and after."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+AVERAGES = ("median", "median_componentwise", "mean")
+"""Averages of the probes, in the order of the stored arrays."""
+
+INTERPOLATIONS = ("bilinear", "gaussian")
+"""Interpolations, in the order of the stored arrays."""
+
+DELTAS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""Nominal displacements of the curves, in pixels."""
+
+CUTOFFS = (3, 5, 15)
+"""Cut-offs of the curves."""
+
+NOISE_NORMS = tuple(10.0**k for k in (-3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2))
+"""Norms of the noise of Fig. 11."""
+
+HELD_OUT = 1000
+"""Images of the test set, and of the validation set."""
+
+_MEAN_AND_DEVIATION = {
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    "fashion-mnist": ((0.5,), (0.5,)),
+}
+
+
+class Images(NamedTuple):
+    """Normalized images and their classes: to train on, to validate with, to test."""
+
+    train: tuple[Tensor, Tensor]
+    validation: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
+
+
+def available(names: tuple[str, ...]) -> dict[str, str]:
+    """The pinned names of the data sets that are on this machine, by name.
+
+    Digits come from the packaged sample where MNIST itself is not found.
+    """
+    from symscape.datasets import DataNotFoundError, resolve
+
+    found = {}
+    for name in names:
+        try:
+            found[name] = resolve("auto" if name == "mnist" else name).pinned
+        except DataNotFoundError:
+            continue
+    return found
+
+
+def family(data: str) -> str:
+    """Name of a pinned data set, the sample of MNIST under MNIST's."""
+    name = data.partition("@")[0]
+    return "mnist" if name == "mnist-sample" else name
+
+
+@functools.lru_cache(maxsize=2)
+def images_of(data: str) -> Images:
+    """Load and normalize a data set, as App. E.1 does."""
+    import torch
+
+    from symscape.datasets import load
+
+    loaded = load(data)
+    # Fashion-MNIST's file does not tell the parts apart
+    first = min(loaded.n_train, len(loaded.labels) - 2 * HELD_OUT)
+    x = torch.from_numpy(loaded.images).float().div_(255)
+    x = x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2).contiguous()
+    if family(data) in _MEAN_AND_DEVIATION:
+        mean, deviation = (
+            torch.tensor(v)[:, None, None] for v in _MEAN_AND_DEVIATION[family(data)]
+        )
+        x = (x - mean) / deviation
+    y = torch.from_numpy(loaded.labels.astype(np.int64))
+    bounds = (0, first, first + HELD_OUT, first + 2 * HELD_OUT)
+    train, test, validation = (
+        (x[low:high], y[low:high]) for low, high in itertools.pairwise(bounds)
+    )
+    return Images(train, validation, test)
+
+
+def measure_network(point: dict[str, Any]) -> dict[str, Any]:
+    """Train the network of a point; its errors, and its stabilities before and after."""
+    from symscape.diffeo.zoo import build, n_parameters
+
+    images = images_of(point["data"])
+    channels, size = images.test[0].shape[1:3]
+    model = build(point["net"], channels, size, width=point["width"], seed=point["seed"])
+    before = _probe(model, images.test[0], point, "batch", INTERPOLATIONS[:1])
+    fitted = train(model, images, point)
+    after = _probe(model, images.test[0], point, "running", INTERPOLATIONS)
+    if point["full"]:
+        after["G_noise"] = _noise_response(model, images.test[0][: point["probes"] // 3])
+    from symscape.diffeo import error_rate
+
+    return {
+        "test_error": error_rate(model, *images.test),
+        "train_error": fitted.train_error,
+        "loss": fitted.loss,
+        "kept_at": fitted.step,
+        "n_parameters": n_parameters(model),
+        **{f"init_{name}": value for name, value in before.items()},
+        **after,
+    }
+
+
+def train(model: nn.Module, images: Images, point: dict[str, Any]) -> Any:
+    """Train on a random subset of P images; subsets of one seed are nested."""
+    import torch
+
+    from symscape.diffeo import Recipe, train_classifier
+
+    x, y = images.train
+    generator = torch.Generator().manual_seed(point["seed"])
+    rows = torch.randperm(len(x), generator=generator)[: point["P"]]
+    fully_connected = point["net"].startswith("fc")
+    recipe = Recipe(
+        point["steps"],
+        "adam" if fully_connected else "sgd",
+        0.1 if fully_connected else point["learning_rate"],
+        point["batch_size"],
+        evaluations=point["evaluations"],
+    )
+    return train_classifier(
+        model,
+        x[rows],
+        y[rows],
+        recipe,
+        validation=images.validation,
+        seed=point["seed"],
+        augment=augmentation(point["data"], point.get("arm")),
+    )
+
+
+def augmentation(data: str, arm: str | None = None) -> Any:
+    """The data augmentation of a training.
+
+    Args:
+        data: pinned name; by default color images are moved by up to 4 pixels and mirrored.
+        arm: None for the default, or one of Fig. 12: ``"none"``, ``"translation"``, ``"diffeo"``.
+    """
+    import torch
+
+    from symscape.diffeo import RandomDiffeomorphism
+    from symscape.experiments.jamming._image_classifiers import augmented
+
+    if arm == "diffeo":
+        deform = RandomDiffeomorphism(T=1e-2, c=1)
+
+        def deformed(x: Tensor, generator: torch.Generator) -> Tensor:
+            top = torch.iinfo(torch.int64).max
+            return deform(x, seed=int(torch.randint(top, (), generator=generator)))
+
+        return deformed
+    if arm == "none" or (arm is None and family(data) != "cifar10"):
+        return None
+    return functools.partial(_moved, flip=arm is None, augmented=augmented)
+
+
+def _moved(x: Tensor, generator: Any, *, flip: bool, augmented: Any) -> Tensor:
+    import torch
+
+    # cropping leaves the channels last in memory, which convolutions of narrow networks do not
+    # survive (oneDNN in torch 2.13)
+    return augmented(x, 4, flip, generator).clone(memory_format=torch.contiguous_format)
+
+
+def _probe(
+    model: nn.Module,
+    x: Tensor,
+    point: dict[str, Any],
+    statistics: Any,
+    interpolations: tuple[str, ...],
+) -> dict[str, Any]:
+    """Stabilities at c = 3 and a displacement of one pixel; curves and layers of full points."""
+    from symscape.diffeo import MaximumEntropy, measure_distances
+
+    n = x.shape[-1]
+    usual = MaximumEntropy.from_displacement(1.0, 3, n)
+    common: dict[str, Any] = {
+        "statistics": statistics,
+        "batch_size": point["probes"],
+        "seed": point["seed"],
+    }
+    out: dict[str, Any] = {}
+    layers = "all" if point["full"] else None
+    found = measure_distances(model, x, usual, count=point["probes"], layers=layers, **common)
+    each = [found[-1].stability(average) for average in AVERAGES]  # type: ignore[arg-type]
+    for name in ("D", "G", "R"):
+        out[name] = np.array([getattr(stability, name) for stability in each])
+    out["R_error"] = each[0].R_error
+    if len(interpolations) > 1:
+        blurred = measure_distances(
+            model, x, usual, count=point["probes"], interpolation="gaussian", **common
+        )
+        out["R_gaussian"] = blurred[-1].stability().R
+    if point["full"]:
+        out["R_layers"] = np.array([entry.stability().R for entry in found])
+        few = {**common, "count": max(10, point["probes"] // 2)}
+        grid = [
+            measure_distances(
+                model,
+                x,
+                MaximumEntropy.from_displacement(delta, c, n, outside="allow"),
+                interpolation=interpolation,  # type: ignore[arg-type]
+                **few,
+            )[-1].stability()
+            for interpolation in interpolations
+            for c in CUTOFFS
+            for delta in DELTAS
+        ]
+        shape = (len(interpolations), len(CUTOFFS), len(DELTAS))
+        for name in ("D", "G", "R"):
+            values = np.array([getattr(stability, name) for stability in grid])
+            out[f"{name}_grid"] = values.reshape(shape)
+    return out
+
+
+def _noise_response(model: nn.Module, x: Tensor) -> np.ndarray:
+    """G against the norm of the noise (Fig. 11), in float64 for the small ones."""
+    import copy
+
+    import torch
+
+    from symscape.diffeo import noise, sample_seeds
+
+    exact = copy.deepcopy(model).double().eval()
+    x = x.double()
+    seeds = sample_seeds(0, len(x))
+    response = []
+    with torch.no_grad():
+        f = exact(x)
+        scale = torch.cdist(f, f).square().median()
+        for norm in NOISE_NORMS:
+            eta = noise(tuple(x.shape[1:]), torch.tensor(norm), seeds, x.dtype)
+            response.append(float((exact(x + eta) - f).square().sum(1).median() / scale))
+    return np.array(response)

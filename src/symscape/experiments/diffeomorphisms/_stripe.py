@@ -1,0 +1,227 @@
+"""The stripe model: Fig. 7 and Sec. 6."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from symscape import lab
+from symscape.experiments.diffeomorphisms._estimates import NO_RUN
+from symscape.lab import Axis, Claim, Figure, Finding, Table, Tolerance
+
+
+class StripeParameters(lab.Parameters):
+    d: int = Field(ge=2, le=1000, default=10, description="dimension of the points")
+    h: int = Field(ge=1, le=10**5, description="neurons")
+    alpha: float = Field(gt=0, default=1e-6, description="scale of the predictor")
+    max_dgrad: float = Field(
+        gt=0, default=1e-2, description="change of the gradient that a step may make"
+    )
+    max_dout: float = Field(
+        gt=0, default=0.3, description="change of the predictor that a step may make"
+    )
+    fraction: float = Field(
+        gt=0, le=1, default=0.1, description="stop when more than this share has a margin above 1"
+    )
+    max_steps: int = Field(ge=10, default=5000, description="limit on the steps")
+    sizes: tuple[Annotated[int, Field(ge=4)], ...] = Field(
+        min_length=2, description="numbers of training points P"
+    )
+    n_test: int = Field(ge=10, default=2000, description="fresh points of the measurement")
+    seeds: int = Field(ge=1, description="training sets and networks")
+
+
+CLAIMS = (
+    Claim(
+        "ch4.fig7.slope",
+        "Ch. 4, Fig. 7 and Sec. 6",
+        "The relative stability of the stripe model falls like 1/P.",
+        -1.0,
+        Tolerance(-1.25, -0.75, "+- 0.25 for a small network, stopped before it fits every point"),
+    ),
+    Claim(
+        "ch4.sec6.amplification",
+        "Ch. 4, Sec. 6",
+        "The weights along the direction that matters outgrow the others by Lambda ~ P^(1/2).",
+        0.5,
+        Tolerance(0.375, 0.625, "half of the tolerance of the slope of R_f ~ Lambda^-2"),
+    ),
+    Claim(
+        "ch4.sec6.stability-from-alignment",
+        "Ch. 4, Sec. 6",
+        "R_f is the inverse square of the amplification: its exponent against Lambda.",
+        -2.0,
+        Tolerance(-2.4, -1.6, "+- 20 %"),
+    ),
+)
+
+
+@lab.register
+class Stripe(lab.Experiment):
+    """Ch. 4, Fig. 7."""
+
+    name = "diffeo-stripe"
+    chapter = "4"
+    title = "The stripe model"
+    summary = (
+        "Points of a normal distribution are labeled by their first coordinate alone: one class "
+        "is a slab between two planes. A network with one hidden layer that learns features turns "
+        "its weights to that coordinate, and becomes insensitive to moves along the others. How "
+        "much so grows with the number of training points, as relative stability does for images."
+    )
+    sources = ("Ch. 4, Fig. 7", "Ch. 4, Sec. 6, Eq. 6")
+    version = 1
+    Parameters = StripeParameters
+    profiles = {  # noqa: RUF012
+        "smoke": StripeParameters(h=50, sizes=(128, 512), seeds=2, n_test=200, max_steps=300),
+        "quick": StripeParameters(h=200, sizes=(512, 1024, 2048), seeds=4),
+        "overnight": StripeParameters(h=200, sizes=(512, 1024, 2048, 4096, 8192), seeds=6),
+        "paper": StripeParameters(
+            d=30,
+            h=10_000,
+            alpha=1e-6,
+            max_dgrad=1e-4,
+            max_dout=0.1,
+            fraction=1.0,
+            max_steps=10**6,
+            sizes=(128, 256, 512, 1024, 2048, 4096, 8192),
+            seeds=10,
+        ),
+    }
+    claims = CLAIMS
+
+    def points(self, p: StripeParameters) -> list[dict[str, Any]]:
+        fixed = p.model_dump(exclude={"sizes", "seeds"})
+        return [{**fixed, "P": P, "seed": seed} for P in p.sizes for seed in range(p.seeds)]
+
+    def cost(self, point: dict[str, Any]) -> float:
+        steps = min(point["max_steps"], 3 / point["max_dgrad"] * (1 + 10 * point["fraction"]))
+        return 3e-8 * steps * point["P"] * point["h"]
+
+    def measure(self, point: dict[str, Any]) -> dict[str, Any]:
+        import torch
+
+        from symscape import diffeo
+
+        generator = torch.Generator().manual_seed(1_000_003 * point["P"] + point["seed"])
+        x, fresh = (
+            torch.randn(count, point["d"], generator=generator, dtype=torch.float64)
+            for count in (point["P"], point["n_test"])
+        )
+        names = ("h", "alpha", "seed", "max_dgrad", "max_dout", "fraction", "max_steps")
+        run = diffeo.train_stripe(x, **{name: point[name] for name in names})
+        wrong = run.predictor(fresh).sign() != diffeo.stripe_labels(fresh)
+        return {
+            "R": diffeo.stripe_stability(run, fresh, 0.1, point["seed"]),
+            "amplification": run.network.amplification(),
+            "test_error": float(wrong.double().mean()),
+            "fitted": run.fitted,
+            "loss": run.loss,
+            "steps": run.steps,
+            "stopped": run.stopped,
+        }
+
+    def analyse(self, table: Table, p: StripeParameters) -> list[Finding]:
+        used = Table(row for row in table if row["stopped"] == "fitted")
+        left_out = len(table) - len(used)
+        note = f"{left_out} runs met the limit of steps first." if left_out else ""
+        findings = [
+            _exponent("ch4.fig7.slope", used, "R", note),
+            _exponent("ch4.sec6.amplification", used, "amplification", note),
+        ]
+        return [*findings, _against_amplification(used)]
+
+    def figures(self, table: Table, p: StripeParameters) -> list[Figure]:
+        return [
+            _curve_figure(table, "R", "relative-stability", "R_f", -1.0),
+            _curve_figure(table, "amplification", "amplification", "Lambda", 0.5),
+            _stripe_figure(),
+        ]
+
+
+def _curves(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Sizes (n,), and one curve per seed, (seeds, n), NaN where a run is missing."""
+    sizes = np.array(sorted({row["P"] for row in table}))
+    curves = []
+    for _, rows in table.groups("seed"):
+        values = {row["P"]: float(row[name]) for row in rows}
+        curves.append([values.get(P, math.nan) for P in sizes.tolist()])
+    return sizes, np.array(curves)
+
+
+def _exponent(claim: str, table: Table, name: str, note: str) -> Finding:
+    from symscape.scaling import fit_power_law
+
+    if len({row["P"] for row in table}) < 2:
+        return Finding(claim, None, note=NO_RUN)
+    fit = fit_power_law(*_curves(table, name))
+    P = f"P = {fit.window[0]:.0f} to {fit.window[1]:.0f}, {fit.n_seeds} seeds."
+    return Finding(claim, fit.exponent, fit.statistical, f"{P} {note}".strip(), table.keys)
+
+
+def _against_amplification(table: Table) -> Finding:
+    """Slope of log R against log Lambda over the sizes, each the mean over seeds."""
+    from symscape.scaling import cluster_bootstrap
+
+    claim = "ch4.sec6.stability-from-alignment"
+    if len({row["P"] for row in table}) < 2:
+        return Finding(claim, None, note=NO_RUN)
+    curves = [np.log(_curves(table, name)[1]) for name in ("amplification", "R")]
+    complete = ~np.isnan(curves[0] + curves[1]).any(axis=1)
+    if not complete.any():
+        return Finding(claim, None, note="No seed was fitted at every P.")
+
+    def slope(amplification: np.ndarray, R: np.ndarray) -> float:
+        return float(np.polyfit(amplification.mean(0), R.mean(0), 1)[0])
+
+    found = cluster_bootstrap(slope, *(part[complete] for part in curves))
+    return Finding(claim, found.value, found.error, runs=table.keys)
+
+
+def _curve_figure(table: Table, name: str, id: str, label: str, slope: float) -> Figure:
+    figure = Figure(
+        id,
+        "Relative stability" if name == "R" else "Weights along the direction that matters",
+        "Mean over seeds of the logarithm and its error. Dashed: the thesis's power "
+        f"P^({slope:g}), through the largest P. Open: the runs one by one.",
+        Axis("number of training points P", log=True),
+        Axis(label, log=True),
+    )
+    sizes = sorted({row["P"] for row in table})
+    mean, error = [], []
+    for P in sizes:
+        logs = np.log(table.where(P=P).column(name))
+        mean.append(float(np.exp(logs.mean())))
+        error.append(
+            mean[-1] * float(logs.std(ddof=1)) / math.sqrt(len(logs)) if len(logs) > 1 else 0
+        )
+    figure.measured("mean over seeds", sizes, mean, y_error=error, mode="lines+markers")
+    if sizes:
+        figure.measured("runs", table.column("P"), table.column(name))
+        line = mean[-1] * (np.array(sizes) / sizes[-1]) ** slope
+        figure.thesis(f"P^({slope:g})", sizes, line)
+    return figure
+
+
+def _stripe_figure() -> Figure:
+    """The drawing of the model, Fig. 7 left: labels along the first two directions."""
+    import torch
+
+    from symscape.diffeo import stripe_labels
+
+    x = torch.randn(400, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    figure = Figure(
+        "model",
+        "The stripe model",
+        "400 points and their labels (Fig. 7, left). Only the first coordinate matters; each "
+        "class has half of the points.",
+        Axis("x_1, the direction that matters"),
+        Axis("x_2, one of the others"),
+    )
+    for label, name in ((1, "inside the stripe"), (-1, "outside")):
+        some = x[stripe_labels(x) == label].numpy()
+        figure.measured(name, some[:, 0], some[:, 1])
+    return figure

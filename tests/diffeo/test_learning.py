@@ -1,0 +1,193 @@
+"""Networks of the chapter, their training, augmentation, the stripe model, correlations."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import norm
+from torch.utils.data import DataLoader
+
+from symscape import diffeo
+from symscape.diffeo import zoo
+from symscape.diffeo._stripe import STRIPE, _gradient
+
+PARAMETERS = {
+    "fc-l2": 197_312,
+    "fc-l4": 205_632,
+    "fc-l6": 213_952,
+    "lenet": 62_006,
+    "alexnet": 23_272_266,
+    "vgg11": 9_225_610,
+    "vgg16": 14_719_818,
+    "vgg19": 20_029_514,
+    "vgg11-bn": 9_231_114,
+    "vgg16-bn": 14_728_266,
+    "vgg19-bn": 20_040_522,
+    "resnet18": 11_173_962,
+    "resnet34": 21_282_122,
+    "resnet50": 23_520_842,
+    # the thesis's code declares an expansion in the first block that it never uses: 1088 more
+    "efficientnet-b0": 3_599_686 - 1088,
+}
+
+
+@pytest.mark.parametrize("name", zoo.NAMES)
+def test_parameter_counts_of_the_thesis(name):
+    assert zoo.n_parameters(zoo.build(name)) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("name", [*zoo.NAMES, "resnet10"])
+def test_small_networks_map_images_to_classes_and_depend_on_the_seed(name):
+    x = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    one, same, other = (zoo.build(name, 1, 28, 7, width=1 / 16, seed=s).eval() for s in (0, 0, 1))
+    assert one(x).shape == (2, 7)
+    assert torch.equal(one(x), same(x))
+    assert not torch.equal(one(x), other(x))
+
+
+def test_lenet_of_digits_and_unknown_networks():
+    assert zoo.n_parameters(zoo.build("lenet", 1, 28)) == 44_426
+    assert zoo.n_parameters(zoo.build("resnet18", width=1 / 8)) == 176_402
+    with pytest.raises(ValueError, match="name: 'resnet19'"):
+        zoo.build("resnet19")
+
+
+def blobs(count, seed):
+    """Images whose class is the half that is bright."""
+    generator = torch.Generator().manual_seed(seed)
+    x, y = torch.rand(count, 1, 16, 16, generator=generator), torch.arange(count) % 2
+    x[y == 0, :, :8] += 0.5
+    x[y == 1, :, 8:] += 0.5
+    return x, y
+
+
+@pytest.mark.parametrize(("name", "optimizer"), [("lenet", "sgd"), ("fc-l2", "adam")])
+def test_training_learns_is_reproducible_and_keeps_the_best(name, optimizer):
+    x, y = blobs(200, 0)
+    validation = blobs(100, 1)
+    recipe = diffeo.Recipe(60, optimizer, 0.05, batch_size=20, evaluations=6)
+    runs = []
+    for _ in range(2):
+        model = zoo.build(name, 1, 16, 2)
+        result = diffeo.train_classifier(model, x, y, recipe, validation=validation)
+        assert diffeo.error_rate(model, *validation) == result.validation_error < 0.1
+        runs.append((result, model.state_dict()))
+    assert runs[0][0] == runs[1][0]
+    assert all(torch.equal(runs[0][1][key], runs[1][1][key]) for key in runs[0][1])
+    with pytest.raises(ValueError, match="x, y"):
+        diffeo.train_classifier(model, x, y[:5], recipe, validation=validation)
+
+
+def test_a_transform_is_reproducible_and_gives_each_image_its_own_field():
+    x = torch.rand(1, 1, 16, 16).expand(3, 1, 16, 16)
+    transform = diffeo.RandomDiffeomorphism(T=(1e-3, 1e-2), c=(1, 4))
+    y = transform(x, seed=4)
+    assert torch.equal(y, transform(x, seed=4))
+    assert not torch.equal(y[0], y[1])
+    torch.manual_seed(0)
+    one = transform(x)
+    torch.manual_seed(0)
+    assert torch.equal(one, transform(x))
+    assert transform(x[0], seed=1).shape == (1, 16, 16)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_deformed_sample_does_not_depend_on_the_loader(workers):
+    data = [(torch.rand(1, 16, 16), k) for k in range(6)]
+    deformed = diffeo.DeformedDataset(data, diffeo.RandomDiffeomorphism(T=1e-2, c=2), seed=3)
+    loader = DataLoader(deformed, 2, num_workers=workers, persistent_workers=workers > 0)
+    epochs = []
+    for epoch in range(2):
+        deformed.set_epoch(epoch)
+        epochs.append(torch.cat([x for x, _ in loader]))
+        for k in range(6):
+            assert torch.equal(epochs[-1][k], deformed[k][0])
+    assert not torch.equal(*epochs)
+
+
+def test_drawn_temperatures_follow_the_beta_law():
+    transform = diffeo.RandomDiffeomorphism(T=(0.0, 1.0), c=(2, 5), concentration=8, ratio=3)
+    drawn = [transform._drawn(32, np.random.default_rng(k)) for k in range(2000)]
+    T = np.array([t for t, _ in drawn])
+    assert T.mean() == pytest.approx(0.75, abs=0.02)
+    assert T.var() == pytest.approx(0.75 * 0.25 / 9, rel=0.15)
+    assert {c for _, c in drawn} <= {2, 3, 4, 5}
+    low, high = diffeo.acceptable_range(3, 28)
+    T, _ = diffeo.RandomDiffeomorphism(c=3)._drawn(28, np.random.default_rng(0))
+    assert low <= T <= high
+    with pytest.raises(ValueError, match="c: 1"):
+        diffeo.RandomDiffeomorphism(c=1)
+
+
+def test_the_stripe_holds_half_of_the_points():
+    inside = norm.cdf(STRIPE[1]) - norm.cdf(STRIPE[0])
+    assert inside == pytest.approx(0.49999954, abs=1e-7)
+
+
+def linear_run(w):
+    """A run whose predictor is w . x: two neurons that are active everywhere near the data."""
+    d = len(w)
+    zero = diffeo.StripeNetwork(
+        torch.zeros(2, d).double(), torch.zeros(2).double(), torch.zeros(2).double()
+    )
+    omega = torch.stack([w, -w]) * math.sqrt(d) / math.sqrt(2)
+    beta = torch.tensor([2.0, -2.0], dtype=torch.float64)
+    network = diffeo.StripeNetwork(omega, torch.full((2,), 1e3).double(), beta)
+    return diffeo.StripeRun(zero, network, 0, 0.0, 1.0, "steps")
+
+
+@pytest.mark.parametrize("w", [[1.0, 0, 0, 0], [0.5, 1.0, -2.0, 0.3], [0, 1.0, 0, 0]])
+def test_stability_of_a_linear_stripe_predictor(w):
+    w = torch.tensor(w, dtype=torch.float64)
+    x = torch.randn(20_000, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    run = linear_run(w)
+    assert torch.allclose(run.network(x), 2 * x @ w, atol=1e-9)
+    expected = 4 / 3 * float(w[1:].square().sum() / w.square().sum())
+    assert diffeo.stripe_stability(run, x, 0.1, 0) == pytest.approx(expected, abs=0.03)
+
+
+def test_stripe_gradient_is_that_of_autograd():
+    x = torch.randn(30, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y, network = diffeo.stripe_labels(x), diffeo.StripeNetwork.initial(5, 7, 0)
+    parts = [p.clone().requires_grad_() for p in (network.omega, network.b, network.beta)]
+    f = (2**0.5 * torch.relu(x @ parts[0].T / 5**0.5 + parts[1])) @ parts[2] / 7
+    alpha = 0.5
+    loss = (1 - y * alpha * f).clamp_min(0).sum() / (alpha * 30)
+    found = _gradient(network, x, y, (alpha * f).detach())
+    for ours, theirs in zip(found, torch.autograd.grad(loss, parts), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-14)
+    assert all(g.abs().max() == 0 for g in _gradient(network, x, y, 2 * y))
+
+
+def test_stripe_training_turns_the_weights_to_the_label():
+    x = torch.randn(600, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    run = diffeo.train_stripe(x, 60, alpha=1e-3, seed=0, fraction=0.1)
+    assert run.stopped == "fitted"
+    assert run.fitted > 0.1
+    assert run.network.amplification() > 3 * run.initial.amplification()
+    assert diffeo.stripe_stability(run, x, 0.1, 0) < 0.3
+    with pytest.raises(ValueError, match="fraction"):
+        diffeo.train_stripe(x, 5, alpha=1.0, seed=0, fraction=0.0)
+
+
+def test_correlation_and_law_of_exact_power_laws():
+    R = np.array([0.01, 0.05, 0.3, 1.0, 4.0])
+    assert diffeo.log_correlation(0.24 * R**0.5, R).rho == pytest.approx(1.0)
+    assert diffeo.log_correlation(R**-2.0, R).rho == pytest.approx(-1.0)
+    law = diffeo.fit_error_law(0.24 * np.sqrt(R), R)
+    assert (law.prefactor, law.exponent) == pytest.approx((0.24, 0.5))
+    assert diffeo.log_average([2.0, 8.0]) == pytest.approx(4.0)
+    assert math.isnan(diffeo.log_average([1.0, 0.0]))
+    with pytest.raises(ValueError, match="stability"):
+        diffeo.log_correlation([0.1, 0.2, 0.3], [1.0, -1.0, 2.0])
+
+
+def test_the_error_of_a_correlation_covers_its_scatter():
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(40):
+        R = np.exp(random.normal(size=30))
+        found.append(diffeo.log_correlation(R * np.exp(random.normal(size=30)), R))
+    scatter = np.std([f.rho for f in found])
+    assert 0.6 < np.mean([f.error for f in found]) / scatter < 1.5

@@ -1,0 +1,198 @@
+"""Stabilities of linear, constant and small networks against closed forms."""
+
+import math
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from symscape import diffeo
+from symscape.diffeo._probing import probing
+
+N = 12
+ENSEMBLE = diffeo.MaximumEntropy.from_displacement(1.0, 3, N)
+
+
+def images(count=40, channels=1, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(count, channels, N, N, generator=generator, dtype=torch.float64)
+
+
+def linear(outputs=3, seed=0, bias=True):
+    generator = torch.Generator().manual_seed(seed)
+    layer = nn.Linear(N * N, outputs, bias=bias, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(torch.randn(outputs, N * N, generator=generator))
+    return nn.Sequential(nn.Flatten(), layer)
+
+
+def convolutional(seed=0):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(1, 4, 3),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Flatten(),
+            nn.Linear(400, 5),
+        ).double()
+
+
+def test_r_is_d_over_g_and_all_three_are_the_definitions():
+    x, model = images(), linear()
+    seeds = diffeo.sample_seeds(0, 40)
+    moved = ENSEMBLE.deform(x, seeds)
+    noisy = x + diffeo.matched_noise(x, moved, seeds)
+    f = model(x).detach()
+    a, b = ((model(v).detach() - f).square().sum(1) for v in (moved, noisy))
+    pairs = (f[:, None] - f[None]).square().sum(-1)
+    for average in ("median", "mean"):
+        [found] = diffeo.relative_stability(model, x, ENSEMBLE, average=average)
+        if average == "mean":
+            scale = pairs.sum() / (40 * 39)
+            expected = a.mean() / scale, b.mean() / scale
+        else:
+            scale = pairs.flatten().median()
+            expected = a.median() / scale, b.median() / scale
+        assert pytest.approx([float(v) for v in expected], rel=1e-9) == (found.D, found.G)
+        assert found.R == found.D / found.G
+        assert found.images == 40
+
+
+def test_averages_agree_for_one_output():
+    [one] = diffeo.relative_stability(linear(1), images(41), ENSEMBLE)
+    [other] = diffeo.relative_stability(
+        linear(1), images(41), ENSEMBLE, average="median_componentwise"
+    )
+    assert pytest.approx(other.R, rel=1e-12) == one.R
+
+
+@pytest.mark.parametrize("average", ["median", "mean"])
+def test_scale_offset_and_rotation_of_the_output_do_not_matter(average):
+    x, model = images(), linear()
+    rotation, _ = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))
+    [found] = diffeo.relative_stability(model, x, ENSEMBLE, average=average)
+    turned = nn.Sequential(model, nn.Linear(3, 3, dtype=torch.float64))
+    with torch.no_grad():
+        turned[1].weight.copy_(-2.5 * rotation)
+    [same] = diffeo.relative_stability(turned, x, ENSEMBLE, average=average)
+    for name in ("D", "G", "R"):
+        assert getattr(same, name) == pytest.approx(getattr(found, name), rel=1e-9)
+
+
+def test_a_random_linear_map_is_as_stable_to_deformations_as_to_noise():
+    [found] = diffeo.relative_stability(linear(4000), images(20), ENSEMBLE, average="mean")
+    assert pytest.approx(1.0, abs=0.05) == found.R
+
+
+def test_a_constant_network_has_no_stability():
+    model = linear()
+    with torch.no_grad():
+        model[1].weight.zero_()
+    [found] = diffeo.relative_stability(model, images(), ENSEMBLE)
+    assert math.isnan(found.D)
+    assert math.isnan(found.R)
+
+
+def test_error_bars_cover_the_scatter_over_images():
+    model = linear(2)
+    found = [
+        diffeo.relative_stability(model, images(60, seed=k), ENSEMBLE, average="mean", seed=k)[0]
+        for k in range(30)
+    ]
+    scatter = torch.tensor([s.R for s in found]).std()
+    bars = torch.tensor([s.R_error for s in found]).mean()
+    assert 0.6 < float(bars / scatter) < 1.6
+
+
+def test_loaders_and_batch_sizes_give_the_same_numbers():
+    x, model = images(50), linear()
+    [whole] = diffeo.relative_stability(model, x, ENSEMBLE, count=45)
+    loader = DataLoader(TensorDataset(x, torch.zeros(50)), batch_size=8)
+    [loaded] = diffeo.relative_stability(model, loader, ENSEMBLE, count=45, batch_size=7)
+    assert pytest.approx(whole.R, rel=1e-9) == loaded.R
+    assert loaded.images == 45
+
+
+def test_layers_come_in_the_order_of_execution():
+    model = convolutional().eval()
+    found = diffeo.relative_stability(model, images(), ENSEMBLE, layers="all")
+    assert [s.layer for s in found] == ["0", "1", "2", "5", "output"]
+    assert found[-1].R == found[-2].R
+    [first, _] = diffeo.relative_stability(model, images(), ENSEMBLE, layers=["0"])
+    assert first.R == found[0].R
+    assert not any(m._forward_hooks for m in model.modules())
+    with pytest.raises(ValueError, match="layers: 'nine'"):
+        diffeo.relative_stability(model, images(), ENSEMBLE, layers=["nine"])
+
+
+def test_dropout_warns_and_everything_is_as_before():
+    model = convolutional().train()
+    model[1].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.warns(UserWarning, match="Dropout is on"):
+        [one] = diffeo.relative_stability(model, images(), ENSEMBLE)
+    assert model.training
+    assert model[3].training
+    assert not model[1].training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        [other] = diffeo.relative_stability(model.eval(), images(), ENSEMBLE)
+    assert one == other
+
+
+def test_the_rule_at_initialization_normalizes_each_batch():
+    model, x = convolutional(), images()
+    model.eval()
+    normal = []
+    handle = model[1].register_forward_hook(lambda m, i, output: normal.append(output))
+    with probing(model, "batch"):
+        model(x)
+    handle.remove()
+    assert normal[0].mean((0, 2, 3)).abs().max() < 1e-6
+    assert torch.allclose(normal[0].var((0, 2, 3), unbiased=False), torch.ones(4).double(), 1e-3)
+    [one] = diffeo.relative_stability(model, x, ENSEMBLE, statistics="batch")
+    model[1].running_mean.fill_(3.0)
+    [other] = diffeo.relative_stability(model, x, ENSEMBLE, statistics="batch")
+    assert one == other
+    assert float(model[1].running_mean[0]) == 3.0
+
+
+def test_noise_grows_quadratically_for_a_linear_map():
+    model, x = linear(bias=False), images()
+    found = diffeo.measure_distances(model, x, ENSEMBLE)[0]
+    twice = diffeo.measure_distances(model, 2 * x, ENSEMBLE)[0]
+    assert torch.allclose(twice.noisy, 4 * found.noisy, rtol=1e-9)
+    assert pytest.approx(found.stability().G, rel=1e-9) == twice.stability().G
+
+
+def test_gaussian_interpolation_compares_with_the_blurred_image():
+    still = diffeo.MaximumEntropy(0.0, 3, outside="allow")
+    [found] = diffeo.measure_distances(linear(), images(), still, interpolation="gaussian")
+    assert found.deformed.max() == 0
+
+
+def test_models_and_images_that_cannot_be_measured():
+    class Restless(nn.Module):
+        def forward(self, x):
+            return torch.rand(len(x), 2)
+
+    with pytest.raises(ValueError, match="changes between two calls"):
+        diffeo.relative_stability(Restless(), images(), ENSEMBLE)
+    with pytest.raises(ValueError, match="one row each"):
+        diffeo.relative_stability(nn.Flatten(0), images(), ENSEMBLE)
+    with pytest.raises(ValueError, match="floating point"):
+        diffeo.relative_stability(linear(), images().to(torch.uint8), ENSEMBLE)
+    with pytest.raises(ValueError, match="without batches"):
+        diffeo.relative_stability(linear(), [], ENSEMBLE)
+    with pytest.raises(ValueError, match="above T_max"):
+        diffeo.relative_stability(linear(), images(), diffeo.MaximumEntropy(1.0, 3))
+
+
+def test_progress_is_shown_on_stderr(capsys):
+    diffeo.relative_stability(linear(), images(), ENSEMBLE, progress=True)
+    assert "40/40 images" in capsys.readouterr().err
