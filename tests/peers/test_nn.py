@@ -196,3 +196,49 @@ def test_errors_of_equivariance_have_the_form_of_the_peer() -> None:
     assert set(ours) == set(theirs)
     assert all(ours[case].shape == theirs[case].shape for case in ours)
     assert all(float(ours[case].max()) < 1e-12 for case in ours)
+
+
+@pytest.mark.parametrize("random_rot", [False, True])
+@pytest.mark.parametrize(
+    ("irreps", "act"), [("0o+1o+2o", torch.tanh), ("0o+1e+2o", torch.abs), ("0e+1o+2e", F.silu)]
+)
+def test_s2_activation(irreps: str, act: object, random_rot: bool) -> None:
+    options = {"lmax_out": 3, "random_rot": random_rot}
+    ours = nn.S2Activation(irreps, act, 12, **options)
+    theirs = peer_nn.S2Activation(peer_o3.Irreps(irreps), act, 12, **options)
+    if random_rot:
+        x = features(irreps, 3)
+        torch.manual_seed(0)
+        expected = theirs(x)
+        torch.manual_seed(0)
+        torch.testing.assert_close(ours(x), expected, rtol=1e-12, atol=1e-12)
+    else:
+        assert_same(ours, theirs, features(irreps, 3))
+
+
+def test_so3_activation() -> None:
+    arguments = (1, 2, torch.tanh, 4)
+    x = torch.linspace(-1, 1, 20).reshape(2, 10)
+    assert_same(nn.SO3Activation(*arguments), peer_nn.SO3Activation(*arguments), x)
+
+
+def test_spherical_tensor() -> None:
+    peer_io = pytest.importorskip("e3nn.io")
+    from symscape.io import SphericalTensor
+
+    ours, theirs = SphericalTensor(3, 1, -1), peer_io.SphericalTensor(3, 1, -1)
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(2, 5, 3, generator=generator)
+    values, signal = torch.rand(2, 5, generator=generator), torch.randn(16, generator=generator)
+    center = torch.ones(3)
+    calls = [
+        lambda t: [t.with_peaks_at(vectors[0]), t.with_peaks_at(vectors[0], values[0])],
+        lambda t: [t.sum_of_diracs(vectors, values), t.norms(signal)],
+        lambda t: [t.from_samples_on_s2(vectors, values, 20), t.signal_xyz(signal, vectors)],
+        lambda t: t.signal_on_grid(signal, 10, "component"),
+        lambda t: t.plot(signal, center, 10),
+        lambda t: t.plot(signal, center, 10, False, True),
+    ]
+    for call in calls:
+        for a, b in zip(call(ours), call(theirs)):
+            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)

@@ -11,6 +11,8 @@ from symscape.nn._identity import Identity
 from symscape.nn._instancenorm import InstanceNorm
 from symscape.nn._layernorm import LayerNorm
 from symscape.nn._norm_activation import NormActivation
+from symscape.nn._s2_activation import S2Activation
+from symscape.nn._so3_activation import SO3Activation
 
 __all__ = [
     "Activation",
@@ -25,4 +27,6 @@ __all__ = [
     "InstanceNorm",
     "LayerNorm",
     "NormActivation",
+    "S2Activation",
+    "SO3Activation",
 ]
