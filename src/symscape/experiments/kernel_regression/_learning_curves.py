@@ -144,7 +144,7 @@ class LearningCurves(lab.Experiment):
             sizes=(125, 250, 500, 1000, 2000), sigmas=(10.0, 100.0, 1000.0), n_test=1000, seeds=3
         ),
         "overnight": LearningCurveParameters(
-            sizes=(125, 250, 500, 1000, 2000, 4000),
+            sizes=(125, 250, 500, 1000, 2000, 4000, 8000),
             sigmas=(10.0, 100.0, 1000.0, 10_000.0),
             n_test=2000,
             seeds=5,
