@@ -51,7 +51,8 @@ class Kernel:
         points: the form's ``u`` is that of the points x; else it is given.
         lmax: largest degree.
         scale: ratio of the harmonics to those of component normalization, for each degree.
-        normalize: the harmonics are those of ``x / |x|``.
+        normalize: the harmonics are those of ``x / |x|``, and the derivative with respect to
+            ``"h"`` is the gradient with respect to x (0 at 0).
         double: float64, else float32.
     """
 
@@ -178,10 +179,16 @@ class _Writer(Writer):
 
     def nonzero(self, a: str, lanes: int) -> str:
         """a, but 1 where a is 0"""
+        return self._where_zero(a, self.constant(1.0, lanes), a, lanes)
+
+    def zero_with(self, a: str, other: str, lanes: int) -> str:
+        """a, but 0 where other is 0"""
+        return self._where_zero(other, self.constant(0.0, lanes), a, lanes)
+
+    def _where_zero(self, condition: str, a: str, b: str, lanes: int) -> str:
         kind = self.vector(lanes)
-        zero = self._value(f"fcmp oeq {kind} {a}, zeroinitializer")
-        one = self.constant(1.0, lanes)
-        return self._value(f"select <{lanes} x i1> {zero}, {kind} {one}, {kind} {a}")
+        zero = self._value(f"fcmp oeq {kind} {condition}, zeroinitializer")
+        return self._value(f"select <{lanes} x i1> {zero}, {kind} {a}, {kind} {b}")
 
     def transpose(self, words: Sequence[str]) -> list[str]:
         """Element r of word q becomes element q of word r; as many words as lanes."""
@@ -223,14 +230,16 @@ def _write_body(writer: _Writer, kernel: Kernel, row: str, lanes: int) -> None:
     def rows(name: str, width: int) -> list[str]:
         return _load_rows(writer, _row(writer, f"%{name}", row, width), width, lanes)
 
+    xyz = rows("x", 3) if kernel.points else []
+    direction = _Direction(writer, xyz, lanes) if kernel.normalize else None
+    points = direction.unit if direction else xyz
     if kernel.target == "values":
-        found = _harmonics(writer, kernel, rows("x", 3), kernel.lmax, lanes)
+        found = _harmonics(writer, kernel, points, kernel.lmax, lanes)
     else:
         given: dict[str, list[str]] = {}
         if kernel.target != "u":
-            below = kernel.lmax - 1
             given["u"] = (
-                _harmonics(writer, kernel, rows("x", 3), below, lanes)
+                _harmonics(writer, kernel, points, kernel.lmax - 1, lanes)
                 if kernel.points
                 else rows("u", count)
             )
@@ -240,6 +249,8 @@ def _write_body(writer: _Writer, kernel: Kernel, row: str, lanes: int) -> None:
             given["h"] = rows("h", 3)
         size = 3 if kernel.target == "h" else count
         found = _derivative(writer, kernel.target, table, given, size, lanes)
+        if direction:
+            found = direction.pulled_back(found)
     width = len(found)
     _store_rows(writer, found, _row(writer, "%out", row, width), lanes)
 
@@ -267,8 +278,6 @@ def _derivative(
 
 def _harmonics(writer: _Writer, kernel: Kernel, xyz: list[str], lmax: int, lanes: int) -> list[str]:
     """All harmonics up to ``lmax``, by the recursion."""
-    if kernel.normalize:
-        xyz = _direction(writer, xyz, lanes)
     x, y, z = xyz
 
     def times(value: float, a: str) -> str:
@@ -307,18 +316,38 @@ def _harmonics(writer: _Writer, kernel: Kernel, xyz: list[str], lmax: int, lanes
     return values
 
 
-def _direction(writer: _Writer, xyz: list[str], lanes: int) -> list[str]:
+class _Direction:
     """``x / |x|``, 0 for 0; first by the largest component, against over- and underflow."""
-    largest, *others = (writer.intrinsic("fabs", c, lanes=lanes) for c in xyz)
-    for other in others:
-        largest = writer.intrinsic("maximum", largest, other, lanes=lanes)
-    largest = writer.nonzero(largest, lanes)
-    xyz = [writer.binary("fdiv", c, largest, lanes) for c in xyz]
-    square = writer.multiply(xyz[0], xyz[0], lanes)
-    for c in xyz[1:]:
-        square = writer.multiply_add(c, c, square, lanes)
-    length = writer.nonzero(writer.intrinsic("sqrt", square, lanes=lanes), lanes)
-    return [writer.binary("fdiv", c, length, lanes) for c in xyz]
+
+    def __init__(self, writer: _Writer, xyz: list[str], lanes: int) -> None:
+        self._writer, self._lanes = writer, lanes
+        largest, *others = (writer.intrinsic("fabs", c, lanes=lanes) for c in xyz)
+        for other in others:
+            largest = writer.intrinsic("maximum", largest, other, lanes=lanes)
+        self._largest = largest
+        self._divisor = writer.nonzero(largest, lanes)
+        xyz = [writer.binary("fdiv", c, self._divisor, lanes) for c in xyz]
+        square = self._inner(xyz, xyz)
+        self._length = writer.nonzero(writer.intrinsic("sqrt", square, lanes=lanes), lanes)
+        self.unit = [writer.binary("fdiv", c, self._length, lanes) for c in xyz]
+
+    def pulled_back(self, gradient: list[str]) -> list[str]:
+        """The gradient with respect to x of a function of the direction."""
+        writer, lanes = self._writer, self._lanes
+        radial = self._inner(gradient, self.unit)
+        found = []
+        for g, n in zip(gradient, self.unit):
+            g = writer.binary("fsub", g, writer.multiply(radial, n, lanes), lanes)
+            g = writer.binary("fdiv", g, self._length, lanes)
+            g = writer.binary("fdiv", g, self._divisor, lanes)
+            found.append(writer.zero_with(g, self._largest, lanes))
+        return found
+
+    def _inner(self, a: list[str], b: list[str]) -> str:
+        total = self._writer.multiply(a[0], b[0], self._lanes)
+        for one, two in zip(a[1:], b[1:]):
+            total = self._writer.multiply_add(one, two, total, self._lanes)
+        return total
 
 
 def _row(writer: _Writer, pointer: str, row: str, width: int) -> str:

@@ -264,6 +264,9 @@ def _gradient_of_points(
 ) -> Tensor:
     if not normalize:
         return _form("h", lmax, scale, False, x, None, grad, None)
+    if not torch.is_grad_enabled() and _is_eager(x, grad):
+        return _evaluate("h", lmax, scale, True, x, None, grad, None)
+    # nobody differentiates the fused kernel: the same again, in operations that have derivatives
     n = direction(x)
     inner = _form("h", lmax, scale, False, n, None, grad, None)
     tangential = inner - n * (n * inner).sum(-1, keepdim=True)
@@ -297,8 +300,7 @@ class _Form(torch.autograd.Function):
 
     @staticmethod
     def forward(*args: Any) -> Tensor:
-        plain = all(type(t) in (Tensor, nn.Parameter) for t in args[4:] if t is not None)
-        eager = plain and not torch._C._len_torch_dispatch_stack()
+        eager = _is_eager(*(t for t in args[4:] if t is not None))
         return (_evaluate if eager else harmonic_form)(*args)
 
     @staticmethod
@@ -317,7 +319,21 @@ class _Form(torch.autograd.Function):
 def _form(*args: Any) -> Tensor:
     if torch.compiler.is_compiling():
         return harmonic_form(*args)
+    tensors = [t for t in args[4:] if t is not None]
+    if not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)) and _is_eager(
+        *tensors
+    ):
+        return _evaluate(*args)
     return _Form.apply(*args)
+
+
+def _is_eager(*tensors: Tensor) -> bool:
+    """Whether the tensors have memory and nobody records what is done with them."""
+    return (
+        all(type(t) in (Tensor, nn.Parameter) for t in tensors)
+        and not torch._C._len_torch_dispatch_stack()
+        and torch._C._functorch.maybe_current_level() is None
+    )
 
 
 # Arguments
