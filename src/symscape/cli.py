@@ -398,6 +398,41 @@ def data_verify(
     raise typer.Exit(int(any(record.status == "damaged" for record in records)))
 
 
+# -- stability ---------------------------------------------------------------------------------
+
+
+@app.command()
+def stability(
+    model: Annotated[
+        str, typer.Option("--model", metavar="MODULE:FUNCTION", help="Returns a torch module.")
+    ],
+    data: Annotated[str, typer.Option("--data", help="A data set of images.")] = "cifar10",
+    delta: Annotated[float, typer.Option(help="Displacement in pixels.")] = 1.0,
+    c: Annotated[int, typer.Option("--c", help="Cut-off of the deformations.")] = 3,
+    count: Annotated[int, typer.Option(min=1, help="Test images.")] = 500,
+    seed: Annotated[int, typer.Option(help="Seed of deformations and noise.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the relative stability of a classifier, and place it among the thesis's networks.
+
+    \b
+    Example: symscape stability --model my_package.nets:trained --data cifar10
+    """
+    from symscape.diffeo import classifier_stability
+
+    sys.path.insert(0, "")
+    with _input_errors():
+        found = classifier_stability(model, data, delta=delta, c=c, count=count, seed=seed)
+    if as_json:
+        _print_json(dataclasses.asdict(found))
+        return
+    R = found.stability
+    print(f"R_f = {R.R:.3g} +- {R.R_error:.2g}  (D_f = {R.D:.3g}, G_f = {R.G:.3g})")
+    print(f"{R.images} images of {found.data}, c = {c}, displacement {delta:g} pixels")
+    print(f"It is {found.place}.")
+    print(f"By the thesis's law a test error of about {found.expected_error:.2g} on CIFAR-10.")
+
+
 # -- doctor ------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """Maximum-entropy diffeomorphisms of images and relative stability (chapter 4)."""
 
+from symscape.diffeo._classifier import ClassifierStability, classifier_stability
 from symscape.diffeo._correlation import (
     Correlation,
     ErrorLaw,
@@ -47,6 +48,7 @@ __all__ = [
     "SIGMA",
     "AcceptableRange",
     "Average",
+    "ClassifierStability",
     "Correlation",
     "DeformedDataset",
     "Distances",
@@ -62,6 +64,7 @@ __all__ = [
     "TrainedClassifier",
     "acceptable_range",
     "center_displacement",
+    "classifier_stability",
     "displacement",
     "error_rate",
     "field",
