@@ -41,7 +41,7 @@ class Activation(torch.nn.Module):
     Args:
         irreps_in: the input.
         acts: a function or None (nothing happens) for each block of ``irreps_in``. They are
-            normalized by [symscape.math.normalize2mom][].
+            normalized by `symscape.math.normalize2mom`.
 
     Attributes:
         irreps_in: the input.

@@ -28,7 +28,7 @@ class S2Activation(torch.nn.Module):
     Args:
         irreps: the coefficients :math:`F`: each l = 0, 1, ... up to some lmax once, with parities
             :math:`p_\text{val}\,p_\text{arg}^l`.
-        act: the function :math:`\phi`; it is normalized by [symscape.math.normalize2mom][].
+        act: the function :math:`\phi`; it is normalized by `symscape.math.normalize2mom`.
         res: resolution of the grid, a number or ``(beta, alpha)``, as of
             [symscape.o3.ToS2Grid][].
         normalization: that of the transforms.

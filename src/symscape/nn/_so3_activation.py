@@ -25,7 +25,7 @@ class SO3Activation(torch.nn.Module):
     Args:
         lmax_in: highest degree of the input.
         lmax_out: highest degree of the output.
-        act: the function :math:`\phi`; it is normalized by [symscape.math.normalize2mom][].
+        act: the function :math:`\phi`; it is normalized by `symscape.math.normalize2mom`.
         resolution: of the grid, as of [symscape.o3.SO3Grid][].
         normalization: that of the transforms.
         aspect_ratio: of the grid.

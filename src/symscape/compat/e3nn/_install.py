@@ -128,6 +128,7 @@ def uninstall() -> None:
     sys.meta_path.remove(_finder)
     if _finder.context is not None:
         _finder.context.__exit__(None, None, None)
+        _finder.context = None
     for name in SOURCES:
         sys.modules.pop(name, None)
 
