@@ -147,7 +147,7 @@ class LearningCurves(lab.Experiment):
             sizes=(125, 250, 500, 1000, 2000, 4000, 8000),
             sigmas=(10.0, 100.0, 1000.0, 10_000.0),
             n_test=2000,
-            seeds=5,
+            seeds=3,
         ),
         "paper": LearningCurveParameters(
             sizes=(10, 30, 100, 300, 1000, 3000, 10_000, 20_000),

@@ -120,7 +120,7 @@ class Theory(lab.Experiment):
         ),
         "overnight": TheoryParameters(
             sides=(64, 128, 256, 512, 1024),
-            sides_2d=(8, 16, 32, 64),
+            sides_2d=(8, 16, 32, 64, 128, 256),
             sides_3d=(4, 8, 16, 32),
             sizes=(1000, 10_000, 100_000, 500_000, 1_000_000),
             field_side=128,
@@ -128,7 +128,7 @@ class Theory(lab.Experiment):
         ),
         "paper": TheoryParameters(
             sides=(64, 128, 256, 512, 1024, 2048, 4096),
-            sides_2d=(8, 16, 32, 64, 128),
+            sides_2d=(8, 16, 32, 64, 128, 256, 512),
             sides_3d=(4, 8, 16, 32, 48),
             sizes=tuple(1000 * 10**k for k in range(6)),
             field_side=512,
@@ -143,8 +143,8 @@ class Theory(lab.Experiment):
             for d, sides in ((1, p.sides), (2, p.sides_2d), (3, p.sides_3d))
             if sides
             for teacher, student in PAIRS
-            # Lattices that are affordable in three dimensions are too coarse for a Gaussian.
-            if d < 3 or "gaussian" not in (teacher, student)
+            # Lattices that are affordable in three dimensions are too coarse for smooth fields.
+            if d < 3 or (teacher in ("laplace", "matern-1.5") and student == "laplace")
         ]
         return [
             *(
