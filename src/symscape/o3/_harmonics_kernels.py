@@ -89,8 +89,7 @@ def evaluate(
         return evaluate(target, lmax, scale, normalize, **padded)[:rows].clone()
     function = _function(kernel)
     out = empty((rows, width), some)
-    # the last block overlaps the one before it instead of being shorter
-    starts = torch.arange(0, rows, lanes).clamp_(max=rows - lanes)
+    starts = _starts(rows, lanes)
     inputs = {name: array.contiguous() for name, array in arrays.items()} | {"out": out}
     pointers = [inputs[name].data_ptr() if name in inputs else None for name in _ARRAYS]
     blocks = starts.shape[0]
@@ -98,6 +97,12 @@ def evaluate(
     edges = boundaries(blocks, count)
     in_slices(lambda i: function(edges[i], edges[i + 1], starts.data_ptr(), *pointers), count)
     return out
+
+
+@functools.lru_cache(maxsize=32)
+def _starts(rows: int, lanes: int) -> Tensor:
+    """First rows of the blocks; the last overlaps the one before it instead of being shorter."""
+    return torch.arange(0, rows, lanes, device="cpu").clamp_(max=rows - lanes)
 
 
 def _padded(array: Tensor, rows: int) -> Tensor:

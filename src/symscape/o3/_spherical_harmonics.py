@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -127,6 +128,7 @@ def spherical_harmonics(
     return SphericalHarmonics(l, normalize, normalization)(x)
 
 
+@functools.cache
 def scales(lmax: int, normalization: str) -> tuple[float, ...]:
     """Ratio to component normalization, for each degree."""
     if normalization == "norm":
