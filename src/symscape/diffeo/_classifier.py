@@ -5,18 +5,13 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from symscape.diffeo._maximum_entropy import MaximumEntropy
+from symscape.diffeo._preparation import normalized_images
 from symscape.diffeo._stability import Stability, relative_stability
 
 __all__ = ["ClassifierStability", "classifier_stability", "load_classifier", "place"]
-
-_NORMALIZATION = {
-    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
-    "fashion-mnist": ((0.5,), (0.5,)),
-}
 
 
 @dataclass(frozen=True)
@@ -117,11 +112,5 @@ def _test_images(data: str, count: int) -> tuple[str, Tensor]:
 
     loaded = load(data)
     first = loaded.n_train if loaded.n_train < len(loaded.labels) else -count
-    x = torch.from_numpy(loaded.images[first:][:count]).float().div_(255)
-    x = x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2).contiguous()
-    if loaded.source.name in _NORMALIZATION:
-        mean, deviation = (
-            torch.tensor(part)[:, None, None] for part in _NORMALIZATION[loaded.source.name]
-        )
-        x = (x - mean) / deviation
-    return loaded.source.pinned, x
+    images = normalized_images(loaded.images[first:][:count], loaded.source.name)
+    return loaded.source.pinned, images

@@ -29,11 +29,6 @@ NOISE_NORMS = tuple(10.0**k for k in (-3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1
 HELD_OUT = 1000
 """Images of the test set, and of the validation set."""
 
-_MEAN_AND_DEVIATION = {
-    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
-    "fashion-mnist": ((0.5,), (0.5,)),
-}
-
 
 class Images(NamedTuple):
     """Normalized images and their classes: to train on, to validate with, to test."""
@@ -71,17 +66,12 @@ def images_of(data: str) -> Images:
     import torch
 
     from symscape.datasets import load
+    from symscape.diffeo import normalized_images
 
     loaded = load(data)
     # Fashion-MNIST's file does not tell the parts apart
     first = min(loaded.n_train, len(loaded.labels) - 2 * HELD_OUT)
-    x = torch.from_numpy(loaded.images).float().div_(255)
-    x = x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2).contiguous()
-    if family(data) in _MEAN_AND_DEVIATION:
-        mean, deviation = (
-            torch.tensor(v)[:, None, None] for v in _MEAN_AND_DEVIATION[family(data)]
-        )
-        x = (x - mean) / deviation
+    x = normalized_images(loaded.images, family(data))
     y = torch.from_numpy(loaded.labels.astype(np.int64))
     bounds = (0, first, first + HELD_OUT, first + 2 * HELD_OUT)
     train, test, validation = (
