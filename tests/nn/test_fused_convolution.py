@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -102,3 +103,29 @@ def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="destination"):
         module(x, y, weight, src, dst, 3)
     assert module(x, y[:0], weight[:0], src[:0], dst[:0], 6).shape == (6, 16)
+
+
+def test_compiles_exports_and_transforms() -> None:
+    class OnGraph(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.FusedConvolution(depthwise())
+
+        def forward(self, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+            return self.convolution(x, y, weight, src, dst, 6)
+
+    src, dst = graph()
+    module = OnGraph()
+    arguments = tuple(inputs(depthwise()))
+    expected = module(*arguments)
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(*arguments), expected)
+    torch._dynamo.reset()
+    exported = torch.export.export(module, arguments).module()
+    torch.testing.assert_close(exported(*arguments), expected)
+    (gradient,) = torch.autograd.grad(expected.sum(), arguments[0])
+    transformed = torch.func.grad(lambda x: module(x, *arguments[1:]).sum())(arguments[0])
+    torch.testing.assert_close(transformed, gradient)
+    assert torch.equal(
+        pickle.loads(pickle.dumps(module.convolution))(*arguments, src, dst, 6), expected
+    )
