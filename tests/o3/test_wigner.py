@@ -187,3 +187,18 @@ def test_complex_D_of_the_thesis(l):
         for m in orders
     ]
     torch.testing.assert_close(found, torch.tensor(expected, dtype=found.dtype), rtol=0, atol=1e-14)
+
+
+def test_D_under_compile_without_graph_breaks():
+    alpha, beta, gamma = _angles(3)
+    R = o3.angles_to_matrix(alpha, beta, gamma)
+    for function, x in (
+        (lambda a: o3.wigner_D(3, a, beta, gamma), alpha),
+        (o3.Irreps("1o+2e").D_from_matrix, R),
+    ):
+        found = []
+        for f in (function, torch.compile(function, fullgraph=True, backend="aot_eager")):
+            leaf = x.clone().requires_grad_()
+            value = f(leaf)
+            found.append((value, *torch.autograd.grad(value.square().sum() + value.sum(), leaf)))
+        torch.testing.assert_close(*found)

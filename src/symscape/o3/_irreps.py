@@ -531,7 +531,7 @@ class Irreps(tuple):
     def _D_from_rotation(self, R: torch.Tensor, sign: torch.Tensor | None) -> torch.Tensor:
         from symscape.o3 import _wigner
 
-        lmax = max((entry.ir.l for entry in self), default=0)
+        lmax = max([0, *(entry.ir.l for entry in self)])
         matrices = dict(enumerate(_wigner.wigner_D_from_matrix(lmax, R)))
         return self._block_diagonal(matrices, R[..., 0, 0], sign)
 

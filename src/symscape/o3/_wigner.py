@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
@@ -299,7 +299,7 @@ def wigner_D(l: int, alpha: torch.Tensor, beta: torch.Tensor, gamma: torch.Tenso
     )
     if not alpha.is_floating_point():
         raise ValueError(f"alpha must be of floating point; got {alpha.dtype}")
-    J = _exchange_of_x_and_y(l, alpha.dtype, alpha.device)
+    J = _constant((l,), alpha)
     left = _turn_columns(J.expand(*alpha.shape, *J.shape), -alpha).transpose(-1, -2)
     return _turn_columns(_turn_columns(left, beta) @ J, gamma)
 
@@ -313,11 +313,43 @@ def _turn_columns(x: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
     return x * torch.cos(phase) + x.flip(-1) * torch.sin(phase)
 
 
-@lru_cache(maxsize=64)
-def _exchange_of_x_and_y(l: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    R = torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, -1]], dtype=torch.float64)
-    *_, J = wigner_D_from_matrix(l, R)
-    return J.to(dtype=dtype, device=device)
+def _constant(degrees: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+    """The 3j symbols of three degrees, or the exchange of x and y for one, as ``like``."""
+    if torch.compiler.is_compiling():
+        return constant(degrees, like.detach().new_empty(0))
+    return _cached_constant(degrees, like.dtype, like.device)
+
+
+@torch.library.custom_op("symscape::wigner_constant", mutates_args=())
+def constant(degrees: Sequence[int], like: torch.Tensor) -> torch.Tensor:
+    """An operator, so that torch's compilers do not look into how the numbers are made."""
+    return _cached_constant(tuple(degrees), like.dtype, like.device).clone()
+
+
+@constant.register_fake
+def _(degrees: Sequence[int], like: torch.Tensor) -> torch.Tensor:
+    dims = [2 * l + 1 for l in degrees]
+    return like.new_empty(dims * 2 if len(dims) == 1 else dims)
+
+
+@lru_cache(maxsize=256)
+def _cached_constant(
+    degrees: tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> torch.Tensor:
+    if len(degrees) == 3:
+        return wigner_3j(*degrees, dtype=dtype, device=device, signs="0.6")
+    return torch.tensor(_exchange_of_x_and_y(degrees[0]), dtype=dtype, device=device)
+
+
+def _exchange_of_x_and_y(l: int) -> NDArray[np.float64]:
+    """The half turn about x + y, by the recursion of ``wigner_D_from_matrix``."""
+    R = np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, -1]])
+    D = np.ones((1, 1))
+    for degree in range(1, l + 1):
+        C = math.sqrt(2 * degree + 1) * _real_3j(1, degree - 1, degree, "0.6")
+        right = np.tensordot(R, D @ C, axes=1)
+        D = np.tensordot(C, right, axes=([0, 1], [0, 1]))
+    return D
 
 
 def wigner_D_from_matrix(lmax: int, R: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -343,7 +375,7 @@ def wigner_D_from_matrix(lmax: int, R: torch.Tensor) -> Iterator[torch.Tensor]:
         if l == 1:
             D = R
         if l > 1:
-            C = math.sqrt(2 * l + 1) * wigner_3j(1, l - 1, l, dtype=R.dtype, device=R.device)
+            C = math.sqrt(2 * l + 1) * _constant((1, l - 1, l), R)
             right = torch.einsum("...ij,...jay->...iay", R, D.unsqueeze(-3) @ C)
             D = torch.einsum("iax,...iay->...xy", C, right)
         yield D
