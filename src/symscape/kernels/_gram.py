@@ -74,7 +74,7 @@ def factorize(kernel: Kernel, x: ArrayLike, ridge: float = 0.0) -> Factor:
     while True:
         gram = kernel(x)
         gram.flat[:: n + 1] += ridge + jitter
-        norm = float(np.abs(gram).sum(axis=0).max())
+        norm = float(gram.sum(axis=0).max())  # of positive numbers
         # The transpose of a symmetric matrix is itself, in the order that LAPACK overwrites.
         potrf, pocon = get_lapack_funcs(("potrf", "pocon"), (gram,))
         lower, info = potrf(gram.T, lower=1, clean=0, overwrite_a=1)

@@ -149,12 +149,12 @@ class Kernel:
             return np.exp(s, out=s)
         np.sqrt(s, out=s)
         s *= math.sqrt(2 * self.nu) / self.sigma
-        if self.nu in (0.5, 1.5, 2.5):
-            decay = np.exp(-s)
-            if self.nu == 0.5:
-                return decay
-            decay *= 1 + s if self.nu == 1.5 else 1 + s + s * s / 3
-            return decay
+        if self.nu == 0.5:
+            np.negative(s, out=s)
+            return np.exp(s, out=s)
+        if self.nu in (1.5, 2.5):
+            polynomial = 1 + s if self.nu == 1.5 else 1 + s + s * s / 3
+            return polynomial * np.exp(-s)
         value = _bessel(s, self.nu) * (2 ** (1 - self.nu) / gamma(self.nu))
         return np.where(s > 0, value, 1.0)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 Array = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ class Estimate:
             raise ValueError("interval: a single seed has no error bar; 2 or more are needed")
         if not 0 < level < 1:
             raise ValueError(f"level must be in (0, 1); got {level}")
-        reach = float(student.ppf(0.5 + level / 2, self.n_seeds - 1)) * self.error
+        reach = float(stdtrit(self.n_seeds - 1, 0.5 + level / 2)) * self.error
         return self.value - reach, self.value + reach
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
-from scipy.stats import t as student
+from scipy.special import stdtr
 
 from symscape.scaling._bootstrap import in_window, log_curves, seed_error, seed_weights
 
@@ -88,7 +88,7 @@ def constant_test(
         error=seed_error(drawn, S),
         exponent=exponent,
         amplitude=amplitude * math.exp(-exponent * center),
-        p_value=2 * float(student.sf(abs(t), S - 1)),
+        p_value=2 * float(stdtr(S - 1, -abs(t))),
     )
 
 
