@@ -167,9 +167,6 @@ class Irrep(tuple):
     def __contains__(self, _: object) -> bool:
         raise NotImplementedError("an Irrep is not a container")
 
-    def __len__(self) -> int:
-        raise NotImplementedError("an Irrep has no length; its dimension is .dim")
-
     def count(self, _: object) -> int:
         """Not defined for one irrep."""
         raise NotImplementedError("an Irrep is not a container")
