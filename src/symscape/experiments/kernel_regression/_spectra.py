@@ -132,7 +132,7 @@ class Spectra(lab.Experiment):
             sizes=(500, 1000, 2000), leading_size=4000, n_test=500, seeds=2
         ),
         "overnight": SpectrumParameters(
-            sizes=(500, 1000, 2000, 4000), leading_size=8000, n_test=2000, seeds=2
+            sizes=(500, 1000, 2000, 4000), leading_size=8000, n_test=2000, seeds=3
         ),
         "paper": SpectrumParameters(
             sizes=(500, 1000, 2000, 5000, 10_000), leading_size=20_000, n_test=10_000, seeds=20
