@@ -74,8 +74,9 @@ def evaluate_edges(
         if rows:
             starts = _node_boundaries(key, order, slices(rows, _work(product)))
             _run(product, kernel, inputs, arrays, starts, (order, *edges))
-        elif "gw" in arrays:
-            arrays["gw"].zero_()
+        else:
+            for array in arrays.values():
+                array.zero_()
         found.update(arrays)
     return [found[name] for name in outputs]
 

@@ -99,7 +99,9 @@ def _backward(ctx: Any, grads: Sequence[Tensor | None]) -> tuple:
     cotangents = {
         _VARIABLE[name]: grad for name, grad in zip(ctx.outputs.split(), grads) if grad is not None
     }
-    wanted = [n for n, needed in zip(_ARGUMENTS, ctx.needs_input_grad[3:]) if needed]
+    # without a cotangent there is no gradient: undefined, as autograd calls it
+    needed = ctx.needs_input_grad[3:] if cotangents else ()
+    wanted = [name for name, needs in zip(_ARGUMENTS, needed) if needs]
     found = _derivatives(ctx.key, ctx.nodes, saved[7:], values, cotangents, wanted)
     return (None, None, None, *(found.get(name) for name in _ARGUMENTS), None, None, None, None)
 

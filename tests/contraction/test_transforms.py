@@ -1,0 +1,99 @@
+"""torch.func, torch.compile and torch.export: the same numbers as eager code."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from contraction_cases import make_product, random_inputs
+from torch import Tensor
+from torch.func import grad, jacrev, vmap
+
+from symscape.contraction import Product, contract, convolve
+
+
+def on(product: Product, backend: str):
+    return lambda x, y, w: contract(product, x, y, w, backend=backend)
+
+
+@pytest.mark.parametrize("weights", ["shared", "own"])
+@pytest.mark.parametrize("mode", ["uvu", "uvw", "uuu"])
+def test_func(mode: str, weights: str) -> None:
+    product = make_product(mode, 3, 2)
+    x, y, w = random_inputs(product, 6, weights)
+    x, y = x.reshape(3, 2, -1), y.reshape(3, 2, -1)
+    shared = weights == "shared"
+    if not shared:
+        w = w.reshape(3, 2, -1)
+    d = None if shared else 0
+    for name, transform in {
+        "vmap": lambda f: vmap(f, (0, 0, d))(x, y, w),
+        "vmap over axis 1": lambda f: vmap(f, (1, 1, None if shared else 1))(x, y, w),
+        "nested": lambda f: vmap(vmap(f, (0, 0, d)), (0, 0, d))(x, y, w),
+        "grad": lambda f: grad(lambda w: (f(x, y, w) ** 2).sum())(w),
+        "each sample": lambda f: vmap(grad(lambda w, x: (f(x, y[0], w) ** 2).sum()), (d, 0))(w, x),
+        "jacobian": lambda f: jacrev(lambda x: f(x, y, w)[0])(x),
+        "hessian": lambda f: jacrev(jacrev(lambda y: (f(x, y, w) ** 2).sum()))(y),
+        "ensemble": lambda f: vmap(lambda w: f(x, y, w))(torch.stack([w, 2 * w])),
+        "ensemble of gradients": lambda f: vmap(grad(lambda w: (f(x, y, w) ** 2).sum()))(
+            torch.stack([w, 2 * w])
+        ),
+    }.items():
+        expected = transform(on(product, "reference"))
+        found = transform(on(product, "cpu"))
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10, msg=name)
+
+
+def test_func_of_graph() -> None:
+    product = make_product("uvu", 3, 1)
+    x, y, w = random_inputs(product, 4, "shared")
+    source, destination = torch.tensor([0, 1, 3, 3]), torch.tensor([2, 0, 0, 1])
+    found = []
+    for backend in ("reference", "cpu"):
+
+        def energy(x: Tensor, w: Tensor, backend: str = backend) -> Tensor:
+            return (convolve(product, x, y, w, source, destination, 4, backend=backend) ** 2).sum()
+
+        found.append(vmap(grad(energy), (0, None))(torch.stack([x, 2 * x]), w))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-11, atol=1e-11)
+
+
+class Layer(torch.nn.Module):
+    def __init__(self, product: Product) -> None:
+        super().__init__()
+        self.product = product
+        self.weight = torch.nn.Parameter(torch.linspace(-1, 1, product.weight_numel))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return contract(self.product, x, y, self.weight)
+
+
+class Message(Layer):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        nodes = torch.arange(x.shape[0])
+        return convolve(self.product, x, y, self.weight, nodes, nodes.flip(0), x.shape[0])
+
+
+@pytest.mark.parametrize("layer", [Layer, Message])
+def test_compile(layer: type[Layer]) -> None:
+    """Forward and backward, without a graph break."""
+    module = layer(make_product("uvw", 3, 2))
+    x, y, _ = random_inputs(module.product, 5, "shared", torch.float32)
+    x.requires_grad_()
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    leaves = [x, module.weight]
+    results = []
+    for call in (module, compiled):
+        out = call(x, y)
+        results.append([out, *torch.autograd.grad((out**2).sum(), leaves)])
+    for one, other in zip(*results):
+        torch.testing.assert_close(one, other)
+
+
+def test_export() -> None:
+    """An exported program takes any number of rows."""
+    module = Layer(make_product("uvw", 3, 2))
+    x, y, _ = random_inputs(module.product, 5, "shared", torch.float32)
+    rows = torch.export.Dim("rows")
+    program = torch.export.export(module, (x, y), dynamic_shapes={"x": {0: rows}, "y": {0: rows}})
+    x, y, _ = random_inputs(module.product, 8, "shared", torch.float32)
+    torch.testing.assert_close(program.module()(x, y), module(x, y))
