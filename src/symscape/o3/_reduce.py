@@ -146,9 +146,20 @@ def reduced_basis(
     irreps_in = list(index_values(f0, formulas, given, "irreps"))
     keep_out = irrep_set(filter_ir_out, "filter_ir_out")
     keep_mid = irrep_set(filter_ir_mid, "filter_ir_mid")
-    with torch.device("cpu"):  # the linear algebra of tables is done where they are
+    with torch.device("cpu"), _one_thread():  # tables are made where the Wigner symbols are
         irreps_out, basis = _reduced(formulas, irreps_in, keep_out, keep_mid, eps)
     return irreps_in, irreps_out, basis.to(torch.get_default_device())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Thousands of small operations: threads gain nothing, and on a busy core cost 30 times."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _reduced(
