@@ -494,7 +494,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    repeats = 5 if options.quick else 11
+    repeats = 5 if options.quick else 7
     print(
         f"threads {options.threads}, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}, "
         f"medians of {repeats}"

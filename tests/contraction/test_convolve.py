@@ -8,6 +8,7 @@ from contraction_cases import make_product, random_inputs
 from torch import Tensor
 
 from symscape.contraction import Product, contract, convolve
+from symscape.contraction._ops import edge_order
 
 BACKENDS = ("reference", "cpu")
 CASES = [
@@ -103,6 +104,15 @@ def test_deterministic() -> None:
     for others in found[1:]:
         for one, other in zip(found[0], others):
             assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("nodes", [7, 2**16, 2**16 + 1, 2**33])
+def test_order_of_edges(nodes: int) -> None:
+    """Sorted by node, and within a node by edge, for any number of nodes."""
+    generator = torch.Generator().manual_seed(0)
+    index = torch.randint(nodes, (500,), generator=generator)
+    index[::3] = nodes - 1
+    assert torch.equal(edge_order(index, nodes), torch.argsort(index, stable=True))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
