@@ -1,4 +1,4 @@
-"""Griffe extension: the reStructuredText in docstrings becomes the Markdown that the site speaks.
+"""Griffe extensions: docstrings in Markdown, and constructors that are ``__new__``.
 
 Docstrings are read by people in an editor first, and hold a few marks of reStructuredText: roles,
 ``.. math::`` blocks, simple tables, ``::`` before code, and ``>>>`` sessions.
@@ -30,6 +30,17 @@ class Markdown(griffe.Extension):
         """Convert the docstring of one object."""
         if obj.docstring is not None:
             obj.docstring.value = markdown(obj.docstring.value)
+
+
+class Constructors(griffe.Extension):
+    """Gives a class that is made by ``__new__`` the signature of it, as ``__init__`` would."""
+
+    def on_class(self, *, cls: griffe.Class, **_: object) -> None:
+        """Add the signature to one class."""
+        new = cls.members.get("__new__")
+        if isinstance(new, griffe.Function) and "__init__" not in cls.members:
+            init = griffe.Function("__init__", parameters=new.parameters, parent=cls)
+            cls.set_member("__init__", init)
 
 
 def markdown(text: str) -> str:
