@@ -62,8 +62,8 @@ class Mirror:
         if self.drops:
             self.drops -= 1
             body = body[: len(body) // 2]
+        self.sent += len(body)  # before the client can have read them
         request.wfile.write(body)
-        self.sent += len(body)
 
 
 @pytest.fixture
