@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := $(VENV)/.peers
 # Two spinning OpenMP threads on a busy core are hundreds of times slower than one: parallelism is by process.
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
@@ -44,7 +45,12 @@ docs: $(STAMP)  ## build the site into site/, warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "open site/index.html"
 
-bench: $(STAMP)  ## every benchmark: medians, and ratios to the peer in the same run
+$(PEERS): requirements-peers.lock $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-peers.lock \
+	    || echo "some peers could not be installed: their rows will say so"
+	@touch $@
+
+bench: $(PEERS)  ## every benchmark: medians, and ratios to the peer in the same run
 	@for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
 clean:  ## remove everything that was built

@@ -31,7 +31,7 @@ def symscape(
     )
 
 
-COMMANDS = ["", "list", "run", "report", "reproduce", "doctor"]
+COMMANDS = ["", "list", "run", "report", "reproduce", "doctor", "stability"]
 DATA_COMMANDS = ["data", "data list", "data fetch", "data verify"]
 
 

@@ -30,6 +30,7 @@ def checks() -> list[Check]:
         ("machine", _machine),
         ("packages", _packages),
         ("torch", _torch),
+        ("tensor products", _tensor_products),
         ("store", _store),
         ("PostgreSQL driver", _postgresql),
         ("local processes", _local_processes),
@@ -71,6 +72,24 @@ def _torch() -> str:
     devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     threads = f"{torch.get_num_threads()} threads"
     return f"{torch.__version__}, devices {', '.join(devices)}, {threads}"
+
+
+def _tensor_products() -> str:
+    """Every backend multiplies two vectors, and all of them agree."""
+    import torch
+
+    from symscape.contraction import Path, Product, Segment, available_backends, contract
+
+    vector, scalar = Segment(0, 1, 3), Segment(0, 1, 1)
+    table = tuple((i, i, 0, 1.0) for i in range(3))
+    dot = Product(3, 3, 1, 0, (Path("uuu", vector, vector, scalar, None, 1.0, table),))
+    x, y = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[4.0, 5.0, 6.0]])
+    backends = available_backends()
+    for backend in backends:
+        result = contract(dot, x, y, backend=backend).item()
+        if result != 32.0:
+            raise ArithmeticError(f"backend {backend}: (1, 2, 3) . (4, 5, 6) = {result}")
+    return f"backends {', '.join(backends)}"
 
 
 def _store() -> str:
