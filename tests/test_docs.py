@@ -21,7 +21,10 @@ BLOCK = re.compile(
     r"^(?P<indent>[ ]*)```python(?P<mark>[^\n]*)\n(?P<code>.*?)^(?P=indent)```[ ]*$",
     re.MULTILINE | re.DOTALL,
 )
-DOCUMENTED = ["networks", "dynamics", "landscape", "datasets", "lab", "scaling", "kernels", "bandit", "diffeo", "contraction", "math", "o3", "nn", "io", "testing"]
+DOCUMENTED = (
+    "networks dynamics landscape datasets lab scaling kernels bandit diffeo "
+    "contraction math o3 nn io testing"
+).split()
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 
 
