@@ -21,10 +21,23 @@ BLOCK = re.compile(
     r"^(?P<indent>[ ]*)```python(?P<mark>[^\n]*)\n(?P<code>.*?)^(?P=indent)```[ ]*$",
     re.MULTILINE | re.DOTALL,
 )
-DOCUMENTED = (
-    "networks dynamics landscape datasets lab scaling kernels bandit diffeo "
-    "contraction math o3 nn io testing"
-).split()
+DOCUMENTED = [
+    "networks",
+    "dynamics",
+    "landscape",
+    "datasets",
+    "lab",
+    "scaling",
+    "kernels",
+    "bandit",
+    "diffeo",
+    "contraction",
+    "math",
+    "o3",
+    "nn",
+    "io",
+    "testing",
+]
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 
 
