@@ -1,0 +1,513 @@
+"""The analyses of chapter 4 on made-up runs: every claim comes out where it holds, and only there.
+
+Each experiment has a made-up world in which all its claims hold, and for each claim a change of
+that world after which it does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from symscape import diffeo, lab
+from symscape.experiments import diffeomorphisms as chapter
+from symscape.experiments.diffeomorphisms import _augmentation, _networks, _phase_diagram, _stripe
+from symscape.experiments.diffeomorphisms import _network_claims as answers
+from symscape.experiments.diffeomorphisms._measure import CUTOFFS, DELTAS, NOISE_NORMS
+from symscape.lab import Finding, Row, Table, judge
+
+Result = dict[str, Any]
+Change = Callable[[dict[str, Any], Result], None]
+"""Changes the results of a point in place."""
+
+NETS = _networks.SMALL_NETS
+
+
+@pytest.fixture(autouse=True)
+def every_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All data sets count as found; no image is read."""
+    for module in (_networks, _augmentation):
+        monkeypatch.setattr(module, "available", lambda names: {n: f"{n}@1" for n in names})
+
+
+def made(
+    experiment: lab.Experiment,
+    p: Any,
+    world: Callable[[dict[str, Any]], Result],
+    change: Change | None = None,
+) -> Table:
+    """The table of an experiment's points with made-up results."""
+    rows = []
+    for index, point in enumerate(experiment.points(p)):
+        result = world(point)
+        if change is not None:
+            change(point, result)
+        rows.append(Row(point, result, key=str(index)))
+    return Table(rows)
+
+
+def judged(
+    experiment: lab.Experiment, p: Any, table: Table, profile: str = "paper"
+) -> tuple[dict[str, Finding], dict[str, str]]:
+    """Findings and verdicts by claim."""
+    findings = {finding.claim: finding for finding in experiment.analyse(table, p)}
+    assert list(findings) == [claim.id for claim in experiment.claims]
+    status = {c.id: judge(c, findings[c.id], profile).status for c in experiment.claims}
+    return findings, status
+
+
+# --- trained networks -----------------------------------------------------------------------
+
+LEVELS = dict(zip(NETS, (1.3, 1.1, 0.5, 0.3, 0.05, 0.02), strict=True))
+"""R_f of the networks at the largest P."""
+
+
+def across() -> tuple[np.ndarray, np.ndarray]:
+    """ln R_f over networks, and as long a direction that is not correlated with it."""
+    x = np.log([LEVELS[net] for net in NETS])
+    x = x - x.mean()
+    w = np.array([1.0, -2.0, 1.5, 0.5, -1.5, 0.5])
+    w -= w.mean()
+    w -= x * (w @ x) / (x @ x)
+    return x, w * np.sqrt((x @ x) / (w @ w))
+
+
+def ln_D(net: str) -> float:
+    """ln D_f with which the correlations with the test error are 0.62 and, for 1/G_f, 0.85."""
+    along_D, along_G = (rho / math.sqrt(1 - rho**2) for rho in (0.62, 0.85))
+    b = 1 / (along_D + along_G)
+    x, w = across()
+    k = NETS.index(net)
+    return float(along_D * b * x[k] + b * w[k])
+
+
+def network(q: dict[str, Any]) -> Result:
+    """A world as in the thesis: R_f falls with P, and the test error is 0.24 R_f^(1/2)."""
+    level = LEVELS[q["net"]]
+    start = level**0.3 if answers.is_convolutional(q["net"]) else level
+    R = start * (level / start) ** (math.log(q["P"] / 512) / math.log(16))
+    grid = np.full((2, len(CUTOFFS), len(DELTAS)), R)
+    D = math.exp(ln_D(q["net"]))
+    return {
+        "test_error": 0.24 * math.sqrt(R),
+        "init_R": np.ones(3),
+        "R": np.full(3, R),
+        "D": np.full(3, D),
+        "G": np.full(3, D / R),
+        "R_gaussian": R,
+        "init_R_layers": np.array([1.1, math.nan, 1 / 1.1]),
+        "R_layers": np.array([1.0, 0.5, 0.25, R / 8]),
+        "R_grid": grid,
+        "init_R_grid": np.ones((1, len(CUTOFFS), len(DELTAS))),
+        "G_noise": 1e-3 * np.array(NOISE_NORMS) ** 2,
+    }
+
+
+def setting(**changes: Any) -> Change:
+    """Replace results by numbers, or by functions of the point and the results."""
+
+    def change(q: dict[str, Any], result: Result) -> None:
+        new = {k: v(q, result) if callable(v) else v for k, v in changes.items()}
+        result.update(new)
+
+    return change
+
+
+def error_falls_with_R(q: dict[str, Any], result: Result) -> float:
+    return float(0.01 / math.sqrt(result["R"][0]))
+
+
+def bad_error_and_D_along(q: dict[str, Any], result: Result) -> None:
+    """D tells the error and R tells its opposite."""
+    R = result["R"]
+    result.update(test_error=error_falls_with_R(q, result), D=1 / R, G=1 / R**2)
+
+
+def only_of(kind: Callable[[str], bool], **changes: Any) -> Change:
+    change = setting(**changes)
+    return lambda q, result: change(q, result) if kind(q["net"]) else None
+
+
+def one_bad_deformation(q: dict[str, Any], result: Result) -> None:
+    result["R_grid"][1, 0, DELTAS.index(2.0)] = 1 / result["R"][0]
+
+
+def spread_at_small_sizes(q: dict[str, Any], result: Result) -> None:
+    result["R"] = network({**q, "P": 512 * 8192 // q["P"]})["R"]
+
+
+NETWORK_BREAKS: dict[str, tuple[Change, list[str]]] = {
+    "probes": (
+        setting(
+            init_R=np.full(3, 10.0),
+            R_gaussian=lambda q, r: 2 * r["R"][0],
+            R_grid=lambda q, r: r["R_grid"] * np.array([1.0, 2.0])[:, None, None],
+            R_layers=lambda q, r: r["R_layers"][::-1],
+            init_R_layers=np.array([10.0, math.nan, 10.0]),
+            G_noise=np.array(NOISE_NORMS),
+        ),
+        [
+            "fig3.init",
+            "fig3.interpolation",
+            "fig4.fully-connected",
+            "fig11.quadratic",
+            "fig13.interpolation",
+            "fig14.init",
+            "fig14.depth",
+        ],
+    ),
+    "training changes nothing": (setting(init_R=lambda q, r: r["R"]), ["fig3.trained"]),
+    "data change nothing": (
+        setting(R=lambda q, r: np.full(3, LEVELS[q["net"]])),
+        ["fig3.more-data"],
+    ),
+    "stable LeNet": (
+        only_of(lambda net: net == "lenet", R=np.full(3, 1e-3)),
+        ["fig4.lenet"],
+    ),
+    "R falls with the error": (
+        setting(test_error=error_falls_with_R),
+        ["fig5.correlation", "table2.mnist-relative", "table2.fashion-relative"],
+    ),
+    "error like R": (setting(test_error=lambda q, r: 0.24 * r["R"][0]), ["fig5.exponent"]),
+    "small error": (
+        setting(test_error=lambda q, r: 0.05 * r["R"][0] ** 0.5),
+        ["fig5.prefactor"],
+    ),
+    "D alone tells the error": (
+        bad_error_and_D_along,
+        ["fig5.better-than-deformations", "fig17.means"],
+    ),
+    "growth": (
+        setting(
+            G=lambda q, r: np.full(3, q["P"] ** -0.5),
+            R=lambda q, r: np.full(3, LEVELS[q["net"]] * q["P"] ** 0.5),
+        ),
+        ["fig6.noise", "fig6.relative"],
+    ),
+    "D falls with the error": (
+        setting(D=lambda q, r: 1 / r["R"]),
+        ["fig15.deformations", "table2.mnist-deformations"],
+    ),
+    "G grows with the error": (
+        setting(G=lambda q, r: r["R"]),
+        ["fig16.noise", "table2.mnist-noise"],
+    ),
+    "spread at small P": (spread_at_small_sizes, ["fig18.separation"]),
+    "one bad deformation": (one_bad_deformation, ["fig21.robust"]),
+}
+
+
+def networks(**options: Any) -> tuple[lab.Experiment, Any]:
+    experiment = chapter.Networks()
+    names = ["mnist", "fashion-mnist", "cifar10"]
+    return experiment, experiment.parameters("overnight", {"datasets": names, **options})
+
+
+def test_claims_about_networks_hold_in_the_thesiss_world() -> None:
+    experiment, p = networks()
+    found, status = judged(experiment, p, made(experiment, p, network))
+    assert set(status.values()) == {"reproduced"}
+    expected = {
+        "ch4.fig3.init": 1.0,
+        "ch4.fig3.trained": math.sqrt(0.05 * 0.02),
+        "ch4.fig3.more-data": math.sqrt(0.05 * 0.02) ** 0.7,
+        "ch4.fig4.fully-connected": math.sqrt(1.3 * 1.1),
+        "ch4.fig4.lenet": 25.0,
+        "ch4.fig5.correlation": 1.0,
+        "ch4.fig5.exponent": 0.5,
+        "ch4.fig5.prefactor": 0.24,
+        "ch4.fig5.better-than-deformations": 0.38,
+        "ch4.fig6.relative": 0.7 * math.log(math.sqrt(0.05 * 0.02)) / math.log(16),
+        "ch4.fig6.noise": -0.7 * math.log(math.sqrt(0.05 * 0.02)) / math.log(16),
+        "ch4.fig11.quadratic": 2.0,
+        "ch4.fig14.init": 1.0,
+        "ch4.fig14.depth": -1.0,
+        "ch4.fig15.deformations": 0.62,
+        "ch4.fig16.noise": 0.85,
+        "ch4.fig17.means": 0.15,
+        "ch4.fig18.separation": 1 / 0.3,
+        "ch4.table2.mnist-noise": -0.85,
+    }
+    for claim, value in expected.items():
+        assert found[claim].measured == pytest.approx(value, abs=1e-9), claim
+
+
+@pytest.mark.parametrize("name", NETWORK_BREAKS)
+def test_claims_about_networks_fail_where_they_do_not_hold(name: str) -> None:
+    change, claims = NETWORK_BREAKS[name]
+    experiment, p = networks()
+    _, status = judged(experiment, p, made(experiment, p, network, change))
+    assert [status[f"ch4.{claim}"] for claim in claims] == ["not reproduced"] * len(claims)
+
+
+def test_every_claim_about_networks_has_its_counterexample() -> None:
+    broken = [f"ch4.{claim}" for _, claims in NETWORK_BREAKS.values() for claim in claims]
+    assert sorted(broken) == sorted(claim.id for claim in answers.CLAIMS)
+
+
+def test_data_that_are_missing_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_networks, "available", lambda names: {"mnist": "mnist-sample@1"})
+    experiment, p = networks()
+    found, status = judged(experiment, p, made(experiment, p, network))
+    missing = {c for c, word in status.items() if word == "inconclusive"}
+    color = ("ch4.fig5", "ch4.fig15", "ch4.fig16", "ch4.fig17", "ch4.fig18", "ch4.fig21")
+    assert missing == {
+        c for c in status if c.startswith(color) or c == "ch4.table2.fashion-relative"
+    }
+    assert {found[c].note for c in missing} == {"Not on this machine: fashion-mnist, cifar10."}
+    assert set(status.values()) == {"reproduced", "inconclusive"}
+
+
+def test_few_networks_and_a_single_size_leave_claims_open() -> None:
+    experiment, p = networks(nets=["lenet", "resnet10"], sizes=[512])
+    _, status = judged(experiment, p, made(experiment, p, network))
+    assert status["ch4.fig5.correlation"] == "inconclusive"
+    assert status["ch4.fig3.more-data"] == "inconclusive"
+    assert status["ch4.fig6.noise"] == "inconclusive"
+    assert status["ch4.fig4.fully-connected"] == "inconclusive"
+    assert status["ch4.fig3.init"] == "reproduced"
+
+
+def test_claims_of_the_paper_stay_open_in_a_smaller_profile() -> None:
+    experiment, p = networks()
+    table = made(experiment, p, network, NETWORK_BREAKS["error like R"][0])
+    assert judged(experiment, p, table, "overnight")[1]["ch4.fig5.exponent"] == "inconclusive"
+
+
+def test_no_error_at_all_counts_as_half_an_image() -> None:
+    experiment, p = networks()
+
+    def law(error: float) -> float:
+        best = only_of(lambda net: net == "resnet10", test_error=error)
+        table = made(experiment, p, network, best)
+        return judged(experiment, p, table)[0]["ch4.fig5.prefactor"].measured or math.nan
+
+    assert law(0.0) == pytest.approx(law(5e-4), rel=1e-12)
+
+
+def test_a_run_that_is_missing_is_left_out_of_the_curves() -> None:
+    experiment, p = networks()
+    table = made(experiment, p, network)
+    some = Table(row for row in table if (row["P"], row["seed"]) != (2048, 1))
+    found, status = judged(experiment, p, some)
+    assert set(status.values()) == {"reproduced"}
+    whole = {f.claim: f for f in experiment.analyse(table, p)}
+    for claim in ("ch4.fig3.more-data", "ch4.fig6.relative", "ch4.fig18.separation"):
+        assert found[claim].measured == pytest.approx(whole[claim].measured)
+
+
+@pytest.mark.parametrize(
+    ("delta", "c", "answer"),
+    [(0.25, 3, False), (0.5, 3, True), (2.0, 5, True), (4.0, 3, False), (1.0, 15, False)],
+)
+def test_acceptable_deformations_of_32_pixels(delta: float, c: int, answer: bool) -> None:
+    assert answers.acceptable(delta, c, 32) is answer
+    low, high = diffeo.acceptable_range(c, 32)
+    assert answer is bool(low * (1 - 1e-12) <= diffeo.temperature(delta, c, 32) <= high)
+
+
+# --- the plane of temperature and cut-off ---------------------------------------------------
+
+
+def plane(q: dict[str, Any]) -> Result:
+    """The closed forms themselves, and fields that fold over above 1.5 T_max."""
+    n, c = q["n"], q["c"]
+    i = np.arange(1, c + 1)
+    mode = (i[:, None] ** 2 + i**2)[diffeo.mode_mask(c).numpy()].astype(float)
+    return {
+        "fold": np.full(q["draws"], diffeo.typical_fold(1.0, c)),
+        "folded": (np.array(q["heats"]) > 1.5).astype(float),
+        "square": diffeo.rms_displacement(1.0, c, n) ** 2,
+        "norm": math.pi**2 / 2 * len(mode),
+        "share": np.ones(len(mode)),
+        "mode": mode,
+        "norm_mismatch": 1e-16,
+        "participation": 4.002,
+    }
+
+
+def times(name: str, factor: float) -> Change:
+    return setting(**{name: lambda q, r: factor * r[name]})
+
+
+def folding(at: float, share: float) -> Change:
+    def change(q: dict[str, Any], result: Result) -> None:
+        result["folded"][q["heats"].index(at)] = share
+
+    return change
+
+
+PLANE_BREAKS: dict[str, Change] = {
+    "ch4.eq3.displacement": times("square", 1.8),
+    "ch4.eq3.exact-sum": times("square", 1.1),
+    "ch4.eq7.norm": times("norm", 0.9),
+    "ch4.appA.equipartition": setting(share=lambda q, r: r["mode"] ** 0.1),
+    "ch4.eq8.visible": times("square", 3.0),
+    "ch4.eq13.fold": lambda q, r: times("fold", 2.0)(q, r) if q["c"] == 5 else None,
+    "ch4.eq14.bijective": folding(1.0, 0.8),
+    "ch4.fig9.folding-above": folding(30.0, 0.9),
+    "ch4.fig9.no-folding-below": folding(0.03, 0.1),
+    "ch4.fig2.norms": lambda q, r: setting(norm_mismatch=1e-9)(q, r) if q["c"] == 2 else None,
+    "ch4.fig10.participation": times("participation", 1.05),
+}
+
+
+def test_claims_about_the_plane_hold_for_the_closed_forms() -> None:
+    experiment = chapter.PhaseDiagram()
+    p = experiment.parameters("quick")
+    found, status = judged(experiment, p, made(experiment, p, plane), "quick")
+    assert set(status.values()) == {"reproduced"}
+    assert found["ch4.eq3.displacement"].measured == pytest.approx(0.908**2, abs=1e-3)
+    for claim in ("ch4.eq3.exact-sum", "ch4.eq7.norm", "ch4.eq13.fold", "ch4.eq14.bijective"):
+        assert found[claim].measured == pytest.approx(1.0)
+    assert found["ch4.appA.equipartition"].measured == pytest.approx(0.0, abs=1e-12)
+    assert found["ch4.eq13.fold"].uncertainty == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("claim", PLANE_BREAKS)
+def test_claims_about_the_plane_fail_where_they_do_not_hold(claim: str) -> None:
+    experiment = chapter.PhaseDiagram()
+    p = experiment.parameters("quick")
+    table = made(experiment, p, plane, PLANE_BREAKS[claim])
+    assert judged(experiment, p, table, "quick")[1][claim] == "not reproduced"
+
+
+def test_every_claim_about_the_plane_has_its_counterexample() -> None:
+    assert set(PLANE_BREAKS) == {claim.id for claim in _phase_diagram.CLAIMS}
+
+
+def test_the_worst_cutoff_is_named() -> None:
+    experiment = chapter.PhaseDiagram()
+    p = experiment.parameters("quick")
+    table = made(experiment, p, plane, PLANE_BREAKS["ch4.eq13.fold"])
+    finding = judged(experiment, p, table)[0]["ch4.eq13.fold"]
+    assert finding.measured == pytest.approx(2.0)
+    assert "c = 5" in finding.note
+
+
+def test_the_boundary_of_folding_is_where_half_of_the_fields_fold() -> None:
+    experiment = chapter.PhaseDiagram()
+    p = experiment.parameters("quick")
+    [region] = [f for f in experiment.figures(made(experiment, p, plane), p) if f.id == "region"]
+    [series] = [s for s in region.series if s.name == "half of the fields fold over"]
+    # half way, in the logarithm, between 1.0 and 1.7 times T_max
+    expected = [1.7**0.5 * diffeo.acceptable_range(c, p.n).high for c in p.cutoffs]
+    np.testing.assert_allclose(series.y, expected)
+
+
+# --- the stripe model -----------------------------------------------------------------------
+
+
+def stripe(q: dict[str, Any]) -> Result:
+    Lambda = (1 + 0.1 * q["seed"]) * q["P"] ** 0.5
+    return {"R": Lambda**-2, "amplification": Lambda, "stopped": "fitted"}
+
+
+STRIPE_BREAKS: dict[str, Change] = {
+    "ch4.fig7.slope": setting(R=lambda q, r: q["P"] ** -0.5),
+    "ch4.sec6.amplification": setting(amplification=lambda q, r: q["P"] ** 0.2),
+    "ch4.sec6.stability-from-alignment": setting(R=lambda q, r: q["P"] ** -0.6),
+}
+
+
+def test_claims_about_stripes_hold_for_power_laws_and_fail_for_others() -> None:
+    experiment = chapter.Stripe()
+    p = experiment.parameters("overnight")
+    found, status = judged(experiment, p, made(experiment, p, stripe))
+    assert set(status.values()) == {"reproduced"}
+    measured = [finding.measured for finding in found.values()]
+    assert measured == pytest.approx([-1.0, 0.5, -2.0])
+    assert set(STRIPE_BREAKS) == {claim.id for claim in _stripe.CLAIMS}
+    for claim, change in STRIPE_BREAKS.items():
+        table = made(experiment, p, stripe, change)
+        assert judged(experiment, p, table)[1][claim] == "not reproduced"
+
+
+def test_runs_that_did_not_fit_are_left_out_and_counted() -> None:
+    experiment = chapter.Stripe()
+    p = experiment.parameters("overnight")
+
+    def cut_short(q: dict[str, Any], result: Result) -> None:
+        if q["P"] == max(p.sizes):
+            result.update(R=1.0, stopped="steps")
+
+    found, status = judged(experiment, p, made(experiment, p, stripe, cut_short))
+    assert found["ch4.fig7.slope"].measured == pytest.approx(-1.0)
+    assert f"{p.seeds} runs met the limit" in found["ch4.fig7.slope"].note
+    assert set(status.values()) == {"reproduced"}
+
+    table = made(experiment, p, stripe, setting(stopped="steps"))
+    assert set(judged(experiment, p, table)[1].values()) == {"inconclusive"}
+
+
+def test_a_seed_without_all_sizes_does_not_bend_the_exponent() -> None:
+    experiment = chapter.Stripe()
+    p = experiment.parameters("overnight")
+    table = made(experiment, p, stripe)
+    some = Table(row for row in table if row["seed"] or row["P"] != max(p.sizes))
+    found, _ = judged(experiment, p, some)
+    measured = [finding.measured for finding in found.values()]
+    assert measured == pytest.approx([-1.0, 0.5, -2.0])
+
+
+# --- augmentation ---------------------------------------------------------------------------
+
+
+def augmented(q: dict[str, Any]) -> Result:
+    R = {"none": 0.2, "translation": 0.15, "diffeo": 0.1}[q["arm"]]
+    return {"R": R * np.ones(len(CUTOFFS)), "init_R": np.ones(len(CUTOFFS))}
+
+
+def of_arm(arm: str, R: float) -> Change:
+    return lambda q, result: result.update(R=np.full(3, R)) if q["arm"] == arm else None
+
+
+AUGMENTATION_BREAKS: dict[str, Change] = {
+    "ch4.fig12.diffeo": of_arm("diffeo", 0.4),
+    "ch4.fig12.translation": of_arm("translation", 0.01),
+    "ch4.fig12.below-init": of_arm("translation", 0.9),
+}
+
+
+def test_claims_about_augmentation_hold_and_fail() -> None:
+    experiment = chapter.Augmentation()
+    p = experiment.parameters("overnight")
+    found, status = judged(experiment, p, made(experiment, p, augmented))
+    assert set(status.values()) == {"reproduced"}
+    assert [f.measured for f in found.values()] == pytest.approx([0.5, 0.75, 0.2])
+    assert set(AUGMENTATION_BREAKS) == {claim.id for claim in _augmentation.CLAIMS}
+    for claim, change in AUGMENTATION_BREAKS.items():
+        table = made(experiment, p, augmented, change)
+        assert judged(experiment, p, table)[1][claim] == "not reproduced"
+
+
+def test_seeds_without_all_augmentations_are_not_compared() -> None:
+    experiment = chapter.Augmentation()
+    p = experiment.parameters("overnight")
+    table = made(experiment, p, augmented)
+    some = Table(row for row in table if (row["arm"], row["seed"]) != ("diffeo", 0))
+    found, _ = judged(experiment, p, some)
+    assert found["ch4.fig12.diffeo"].measured == pytest.approx(0.5)
+    assert found["ch4.fig12.diffeo"].uncertainty is None
+    none = Table(row for row in table if row["arm"] != "diffeo")
+    assert set(judged(experiment, p, none)[1].values()) == {"inconclusive"}
+
+
+# --- all ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind", [chapter.Networks, chapter.PhaseDiagram, chapter.Stripe, chapter.Augmentation]
+)
+def test_without_a_run_every_claim_is_open(kind: type[lab.Experiment]) -> None:
+    experiment = kind()
+    p = experiment.parameters("overnight")
+    found, status = judged(experiment, p, Table([]))
+    assert set(status.values()) == {"inconclusive"}
+    assert all(finding.measured is None and finding.note for finding in found.values())
+    assert all(figure.title for figure in experiment.figures(Table([]), p))
