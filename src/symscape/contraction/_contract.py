@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from symscape.contraction import _reference
+from symscape.contraction import _cuda, _reference
 from symscape.contraction._arguments import (
     check_features,
     check_indices,
@@ -26,7 +26,7 @@ __all__ = ["available_backends", "contract", "contract_right", "convolve", "mix"
 
 def available_backends() -> tuple[str, ...]:
     """Names of the backends that work here, `reference` first."""
-    return ("reference", "cpu")
+    return ("reference", "cpu", *(["cuda"] if _cuda.is_available() else []))
 
 
 def contract(
@@ -67,8 +67,11 @@ def contract(
     check_like(weight, x, "weight", "x")
     chosen = _backend(backend, x)
     shape, (x, y, weight) = _flat(("x", x), ("y", y), ("weight", weight))
-    evaluate = _reference.contract_reference if chosen == "reference" else _lowered_contract
-    return _unflat(_without_autocast(evaluate, product, x, y, weight), shape)
+    if chosen == "reference":
+        out = _without_autocast(_reference.contract_reference, product, x, y, weight)
+    else:
+        out = _without_autocast(_lowered_contract, product, x, y, weight, chosen)
+    return _unflat(out, shape)
 
 
 def contract_right(product: Product, y: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -156,8 +159,9 @@ def convolve(
             )
     chosen = _backend(backend, x)
     graph = (source.long(), destination.long(), num_nodes)
-    evaluate = _reference.convolve_reference if chosen == "reference" else _lowered_convolve
-    return _without_autocast(evaluate, product, x, y, weight, *graph)
+    if chosen == "reference":
+        return _without_autocast(_reference.convolve_reference, product, x, y, weight, *graph)
+    return _without_autocast(_lowered_convolve, product, x, y, weight, *graph, chosen)
 
 
 def mix(mixing: Mixing, x: Tensor, weight: Tensor, *, backend: str | None = None) -> Tensor:
@@ -183,29 +187,35 @@ def mix(mixing: Mixing, x: Tensor, weight: Tensor, *, backend: str | None = None
     check_like(weight, x, "weight", "x")
     chosen = _backend(backend, x)
     shape, (x, weight) = _flat(("x", x), ("weight", weight))
-    evaluate = _reference.mix_reference if chosen == "reference" else mix_rows
+    # on a GPU the matrix products of torch are hard to beat
+    evaluate = mix_rows if chosen == "cpu" else _reference.mix_reference
     return _unflat(_without_autocast(evaluate, mixing, x, weight), shape)
 
 
 def _backend(backend: str | None, like: Tensor) -> str:
     """The backend that was asked for, or the fastest for such tensors."""
-    fast = like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
+    device, kernels = like.device.type, like.dtype in (torch.float32, torch.float64)
+    known = available_backends()
     if backend is None:
-        return "cpu" if fast else "reference"
-    if backend not in available_backends():
+        return device if kernels and device in known else "reference"
+    if backend not in known:
+        missing = " (cuda needs a GPU and Triton)" if backend == "cuda" else ""
         raise ValueError(
-            f"backend must be None or one of {', '.join(available_backends())}; got {backend!r}"
+            f"backend must be None or one of {', '.join(known)}; got {backend!r}{missing}"
         )
-    if backend == "cpu" and not fast:
+    fits = device == backend or (backend == "cuda" and _cuda.interpreted())
+    if backend != "reference" and not (kernels and fits):
+        where = {"cpu": "the CPU", "cuda": "a GPU"}[backend]
         raise ValueError(
-            "backend cpu takes float32 and float64 on the CPU; got "
-            f"{like.dtype} on {like.device.type}"
+            f"backend {backend} takes float32 and float64 on {where}; got {like.dtype} on {device}"
         )
     return backend
 
 
-def _lowered_contract(product: Product, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-    return _sum_of_parts(product, x, y, weight, 0, (None,) * 4)
+def _lowered_contract(
+    product: Product, x: Tensor, y: Tensor, weight: Tensor | None, backend: str
+) -> Tensor:
+    return _sum_of_parts(product, x, y, weight, 0, (None,) * 4, backend)
 
 
 def _lowered_convolve(
@@ -216,14 +226,16 @@ def _lowered_convolve(
     source: Tensor,
     destination: Tensor,
     num_nodes: int,
+    backend: str,
 ) -> Tensor:
     if product.parts.mixing is not None and weight is not None and weight.ndim == 2:
         # the weights of the edges are larger than their features, which may as well be stored
-        messages = _lowered_contract(product, x[source], y, weight)
+        messages = _lowered_contract(product, x[source], y, weight, backend)
         return messages.new_zeros((num_nodes, product.dim_out)).index_add(0, destination, messages)
     orders = edge_order(source, x.shape[0]), edge_order(destination, num_nodes)
     # sums over the edges and over the copies commute: the mixing is done once per node
-    return _sum_of_parts(product, x, y, weight, num_nodes, (source, destination, *orders))
+    graph = (source, destination, *orders)
+    return _sum_of_parts(product, x, y, weight, num_nodes, graph, backend)
 
 
 def _sum_of_parts(
@@ -233,16 +245,18 @@ def _sum_of_parts(
     weight: Tensor | None,
     nodes: int,
     graph: tuple[Tensor | None, ...],
+    backend: str,
 ) -> Tensor:
     parts, absent = product.parts, (None, None, None, None)
     terms = []
     if parts.direct is not None:
         key = parts.direct.key
-        terms.append(derivatives(key, "out", nodes, x, y, weight, *absent, *graph)[0])
+        terms.append(derivatives(key, backend, "out", nodes, x, y, weight, *absent, *graph)[0])
     if parts.joint is not None and parts.mixing is not None:
         key = parts.joint.key
-        copies = derivatives(key, "out", nodes, x, y, None, *absent, *graph)[0]
-        terms.append(mix_rows(parts.mixing, copies, _with_ones(weight, parts.ones, x)))
+        copies = derivatives(key, backend, "out", nodes, x, y, None, *absent, *graph)[0]
+        mixed = mix_rows if backend == "cpu" else _reference.mix_reference
+        terms.append(mixed(parts.mixing, copies, _with_ones(weight, parts.ones, x)))
     return sum(terms[1:], terms[0])
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from symscape.contraction import _cpu
+from symscape.contraction import _cpu, _cuda
 from symscape.contraction._mixing import is_eager
 from symscape.contraction._product import product_of
 
@@ -28,6 +28,7 @@ _ARGUMENTS = ("x", "y", "w", "g", "tx", "ty", "tw")
 @torch.library.custom_op("symscape::form", mutates_args=())
 def form(
     key: str,
+    backend: str,
     outputs: str,
     nodes: int,
     x: Tensor,
@@ -46,6 +47,7 @@ def form(
 
     Args:
         key: `Product.key`.
+        backend: `cpu` or `cuda`.
         outputs: names out of `out gx gy gw`, separated by blanks: the derivatives with respect to
             g, x, y, W.
         nodes: rows of `out`, with edges.
@@ -56,12 +58,12 @@ def form(
             by_destination: the edges in these orders; or None.
     """
     tensors = (x, y, w, g, tx, ty, tw, source, destination, by_source, by_destination)
-    return _evaluate(key, outputs, nodes, *tensors)
+    return _evaluate(key, backend, outputs, nodes, *tensors)
 
 
 @form.register_fake
 def _(
-    key: str, outputs: str, nodes: int, x: Any, y: Any, w: Any, g: Any, *rest: Any
+    key: str, backend: str, outputs: str, nodes: int, x: Any, y: Any, w: Any, g: Any, *rest: Any
 ) -> list[Tensor]:
     product = product_of(key)
     rows = x.shape[0] if rest[3] is None else nodes
@@ -78,19 +80,19 @@ def _(
     ]
 
 
-def _evaluate(key: str, outputs: str, nodes: int, *tensors: Any) -> list[Tensor]:
+def _evaluate(key: str, backend: str, outputs: str, nodes: int, *tensors: Any) -> list[Tensor]:
     inputs = {n: t for n, t in zip(_ARGUMENTS, tensors) if t is not None}
     source, destination, by_source, by_destination = tensors[len(_ARGUMENTS) :]
-    product = product_of(key)
+    product, run = product_of(key), _cuda if backend == "cuda" else _cpu
     if source is None:
-        return _cpu.evaluate(product, inputs, outputs.split())
+        return run.evaluate(product, inputs, outputs.split())
     edges, orders = (source, destination), (by_source, by_destination)
-    return _cpu.evaluate_edges(product, inputs, outputs.split(), edges, orders, nodes)
+    return run.evaluate_edges(product, inputs, outputs.split(), edges, orders, nodes)
 
 
 def _setup(ctx: Any, inputs: tuple, output: list[Tensor]) -> None:
-    ctx.key, ctx.outputs, ctx.nodes = inputs[:3]
-    ctx.save_for_backward(*inputs[3:])
+    ctx.key, ctx.backend, ctx.outputs, ctx.nodes = inputs[:4]
+    ctx.save_for_backward(*inputs[4:])
     ctx.set_materialize_grads(False)
 
 
@@ -101,17 +103,17 @@ def _backward(ctx: Any, grads: Sequence[Tensor | None]) -> tuple:
         _VARIABLE[name]: grad for name, grad in zip(ctx.outputs.split(), grads) if grad is not None
     }
     # without a cotangent there is no gradient: undefined, as autograd calls it
-    needed = ctx.needs_input_grad[3:] if cotangents else ()
+    needed = ctx.needs_input_grad[4:] if cotangents else ()
     wanted = [name for name, needs in zip(_ARGUMENTS, needed) if needs]
-    found = _derivatives(ctx.key, ctx.nodes, saved[7:], values, cotangents, wanted)
-    return (None, None, None, *(found.get(name) for name in _ARGUMENTS), None, None, None, None)
+    found = _derivatives((ctx.key, ctx.backend), ctx.nodes, saved[7:], values, cotangents, wanted)
+    return (None, None, None, None, *(found.get(name) for name in _ARGUMENTS), None, None, None, None)
 
 
 form.register_autograd(_backward, setup_context=_setup)
 
 
 def _derivatives(
-    key: str,
+    which: tuple[str, str],
     nodes: int,
     edges: Sequence[Tensor | None],
     values: dict[str, Tensor],
@@ -122,7 +124,7 @@ def _derivatives(
 
     def call(outputs: list[str], **arguments: Tensor) -> Sequence[Tensor]:
         given = [arguments.get(name) for name in _ARGUMENTS]
-        return derivatives(key, " ".join(outputs), nodes, *given, *edges)
+        return derivatives(*which, " ".join(outputs), nodes, *given, *edges)
 
     base = {name: tensor for name, tensor in values.items() if name in "xyw"}
     tangents = {name[1]: tensor for name, tensor in values.items() if name[0] == "t"}
@@ -180,9 +182,9 @@ def _varied(
 
 def _vmap(info: Any, in_dims: tuple, *args: Any) -> tuple:
     """Fold the mapped dimension into the rows, or loop over it where each has own weights."""
-    key, outputs, nodes = args[:3]
-    tensors, dims, edges = list(args[3:10]), in_dims[3:10], args[10:]
-    if any(dim is not None for dim in in_dims[10:]):
+    key, backend, outputs, nodes = args[:4]
+    tensors, dims, edges = list(args[4:11]), in_dims[4:11], args[11:]
+    if any(dim is not None for dim in in_dims[11:]):
         raise ValueError("source and destination must be the same for all entries under vmap")
     moved = [t if t is None or d is None else t.movedim(d, 0) for t, d in zip(tensors, dims)]
     batched = [t is not None and d is not None for t, d in zip(tensors, dims)]
@@ -192,6 +194,7 @@ def _vmap(info: Any, in_dims: tuple, *args: Any) -> tuple:
         results = [
             derivatives(
                 key,
+                backend,
                 outputs,
                 nodes,
                 *(t[entry] if b else t for t, b in zip(moved, batched)),
@@ -212,7 +215,7 @@ def _vmap(info: Any, in_dims: tuple, *args: Any) -> tuple:
         return full.reshape(size * rows, tensor.shape[-1])
 
     folded = [fold(t, b, i in (2, 6)) for i, (t, b) in enumerate(zip(moved, batched))]
-    found = derivatives(key, outputs, nodes, *folded, *edges)
+    found = derivatives(key, backend, outputs, nodes, *folded, *edges)
     unfolded = [t.reshape(size, rows, t.shape[-1]) for t in found]
     if shared and "gw" in names:
         index = names.index("gw")
@@ -225,7 +228,7 @@ class _Form(torch.autograd.Function):
 
     @staticmethod
     def forward(*args: Any) -> tuple[Tensor, ...]:
-        return tuple((_evaluate if is_eager(args[3:]) else form)(*args))
+        return tuple((_evaluate if is_eager(args[4:]) else form)(*args))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
@@ -252,6 +255,8 @@ def edge_order(index: Tensor, nodes: int) -> Tensor:
     """The edges, sorted by node; those of a node stay in their order."""
     if index.numel() < 2 or bool((index[1:] >= index[:-1]).all()):
         return torch.arange(index.shape[0], device=index.device)
+    if index.device.type != "cpu":
+        return torch.argsort(index, stable=True)
     # numpy sorts 16-bit numbers by counting them, many times faster than by comparing
     keys = index.numpy()
     order = np.argsort((keys & 0xFFFF).astype(np.uint16), kind="stable")
