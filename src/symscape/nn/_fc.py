@@ -54,7 +54,8 @@ class FullyConnectedNet(torch.nn.Sequential):
     where :math:`v_\text{in} = v_\text{out} = 1` but for the first and the last layer.
 
     Args:
-        hs: the widths, from the input to the output; at least two for a layer.
+        hs: the widths, from the input to the output; at least two for a layer. The last one may
+            be 0.
         act: the activation, or None for a linear net.
         variance_in: the second moment of the input's components.
         variance_out: that of the output's components.
@@ -79,7 +80,7 @@ class FullyConnectedNet(torch.nn.Sequential):
     ) -> None:
         super().__init__()
         self.hs = list(hs)
-        if any(h < 1 for h in self.hs):
+        if any(h < 1 for h in self.hs[:-1]) or self.hs[-1:] < [0]:
             raise ValueError(f"hs: {self.hs} given; allowed: positive widths")
         for name, variance in (("variance_in", variance_in), ("variance_out", variance_out)):
             if not variance > 0:

@@ -8,7 +8,28 @@ from torch import Tensor
 from symscape.contraction import convolve
 from symscape.o3 import TensorProduct
 
-__all__ = ["FusedConvolution"]
+__all__ = ["FusedConvolution", "pass_messages"]
+
+
+def pass_messages(
+    product: TensorProduct,
+    node_features: Tensor,
+    edge_attr: Tensor,
+    weight: Tensor | None,
+    edge_src: Tensor,
+    edge_dst: Tensor,
+    num_nodes: int,
+) -> Tensor:
+    """What [symscape.nn.FusedConvolution][] computes, for modules that own the product."""
+    return convolve(
+        product._product,
+        node_features,
+        edge_attr,
+        product._resolved(weight),
+        edge_src,
+        edge_dst,
+        num_nodes,
+    )
 
 
 class FusedConvolution(torch.nn.Module):
@@ -68,13 +89,6 @@ class FusedConvolution(torch.nn.Module):
             ValueError: shapes, dtypes or devices that do not fit, weights missing, or nodes out of
                 range.
         """
-        product = self.tensor_product
-        return convolve(
-            product._product,
-            node_features,
-            edge_attr,
-            product._resolved(weight),
-            edge_src,
-            edge_dst,
-            num_nodes,
+        return pass_messages(
+            self.tensor_product, node_features, edge_attr, weight, edge_src, edge_dst, num_nodes
         )

@@ -1,0 +1,1 @@
+"""Models of April 2021: convolution on voxels."""

@@ -1,0 +1,1 @@
+"""Models of June 2021: networks on points, convolution on points."""

@@ -1,0 +1,1 @@
+"""Models of March 2022: convolution on sparse voxels."""
