@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from symscape.compat import e3nn as compat
-from symscape.compat.e3nn._modules import SOURCES
+from symscape.compat.e3nn._modules import ALIASES, SOURCES
 
 
 def run(code: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -58,6 +58,89 @@ def test_paths_that_clients_import_resolve_to_symscape() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_models_and_private_names_resolve() -> None:
+    code = """
+    from symscape.compat import e3nn as compat
+    compat.install()
+    import torch
+    from e3nn.nn.models.gate_points_2101 import Network, smooth_cutoff
+    from e3nn.nn.models.gate_points_2102 import Convolution, radius_graph, scatter
+    from e3nn.nn.models.v2103.gate_points_networks import SimpleNetwork as Older
+    from e3nn.nn.models.v2103.gate_points_message_passing import MessagePassing
+    from e3nn.nn.models.v2103 import points_convolution, voxel_convolution, conv_points_in_out
+    from e3nn.nn.models.v2104.voxel_convolution import LowPassFilter
+    from e3nn.nn.models.v2106.gate_points_networks import SimpleNetwork
+    from e3nn.nn.models.v2106.gate_points_message_passing import tp_path_exists
+    from e3nn.nn.models.v2203.sparse_voxel_convolution import Convolution as Sparse
+    from e3nn import o3
+    from e3nn.nn._gate import _Sortcut
+    from e3nn.o3._irreps import _MulIr
+    from e3nn.o3._linear import Instruction
+    from e3nn.o3._spherical_harmonics import _spherical_harmonics
+    from e3nn.o3._wigner import _so3_clebsch_gordan
+    from e3nn.o3.experimental import FullTensorProductv2, ElementwiseTensorProductv2
+    from e3nn.o3.experimental._full_tp import FullTensorProduct
+    from e3nn.o3.experimental._elementwise_tp import ElementwiseTensorProduct
+    from e3nn.util._argtools import _get_device, _get_floating_dtype, _to_device_dtype, _transform
+    import symscape.nn.models.v2106.gate_points_networks as ours
+    assert SimpleNetwork is ours.SimpleNetwork and SimpleNetwork is not Older
+    assert isinstance(o3.Irreps("2x1o")[0], _MulIr)
+    assert isinstance(o3.Linear("2x0e", "0e").instructions[0], Instruction)
+    assert FullTensorProduct is FullTensorProductv2 is o3.FullTensorProductv2
+    assert ElementwiseTensorProduct is ElementwiseTensorProductv2
+    assert o3.experimental.FullTensorProductv2 is FullTensorProductv2
+    linear = o3.Linear("0e", "0e").double()
+    assert _get_floating_dtype(linear) is torch.float64 and _get_device(linear).type == "cpu"
+    """
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_private_functions() -> None:
+    import torch
+
+    from symscape.compat.e3nn import _argtools, _private
+    from symscape.o3 import Irreps, Linear, rand_matrix, spherical_harmonics, wigner_3j
+
+    cut = _private._Sortcut("2x0e+1o", "1x0e+0o", "2x1o")
+    assert str(cut.irreps_in) == "1x0o+3x0e+3x1o"
+    parts = cut(torch.arange(13.0))
+    assert [part.tolist() for part in parts] == [
+        [1, 2, 4, 5, 6],
+        [3, 0],
+        [7, 8, 9, 10, 11, 12],
+    ]
+    xyz = torch.randn(3, 5)
+    expected = spherical_harmonics([0, 1, 2], xyz.T, False, "component")
+    assert torch.equal(_private._spherical_harmonics(2, *xyz), expected)
+    symbols = _private._so3_clebsch_gordan(1, 2, 2)
+    assert torch.equal(symbols, wigner_3j(1, 2, 2, dtype=torch.float64))
+
+    linear = Linear("2x0e+1o", "1o")
+    args, kinds_in, kinds_out = _argtools._get_args_in(linear)
+    assert [str(kind) for kind in kinds_in + kinds_out] == ["2x0e+1x1o", "1x1o"]
+    assert args[0].shape[1] == 5
+    with pytest.raises(ValueError, match="args_in: 2 given"):
+        _argtools._get_args_in(linear, [1, 2])
+    R = rand_matrix(dtype=torch.float64)
+    points, vectors, same = _argtools._transform(
+        [torch.ones(2, 3), torch.ones(2, 3), torch.ones(1)],
+        ["cartesian_points", Irreps("1o"), None],
+        R,
+        2.0,
+    )
+    torch.testing.assert_close(points, vectors + 2.0)
+    torch.testing.assert_close(vectors[0], R.sum(1).float())
+    assert torch.equal(same, torch.ones(1))
+    moved = _argtools._to_device_dtype(
+        {"a": (torch.ones(1), [torch.ones(1, dtype=torch.long)])}, dtype=torch.float64
+    )
+    assert moved["a"][0].dtype is torch.float64
+    assert moved["a"][1][0].dtype is torch.long
+    with pytest.raises(TypeError, match="args: str"):
+        _argtools._to_device_dtype("a")
+
+
 def test_imported_e3nn_is_refused(tmp_path: Path) -> None:
     (tmp_path / "e3nn.py").write_text("")
     done = run("import e3nn; import symscape.compat.e3nn as c; c.install()", cwd=tmp_path)
@@ -84,6 +167,11 @@ def test_signs_of_e3nn_04() -> None:
     """
     done = run(code)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("source", "name"), sorted(ALIASES.values()))
+def test_aliases_exist(source: str, name: str) -> None:
+    assert hasattr(importlib.import_module(source), name)
 
 
 @pytest.mark.parametrize("source", sorted({name for names in SOURCES.values() for name in names}))

@@ -66,6 +66,11 @@ def _full_v2() -> tuple:
 
 
 @_case
+def _elementwise_v2() -> tuple:
+    return _of(o3.experimental.ElementwiseTensorProductv2("1o + 2x0e + 1o", "2x1e + 2x2e"))
+
+
+@_case
 def _square() -> tuple:
     product = o3.TensorSquare("2x0e + 2x1o + 2e")
     return product, [product.irreps_in], product.irreps_out

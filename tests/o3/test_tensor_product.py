@@ -231,6 +231,21 @@ def test_regrouped_product_expects_regrouped_inputs() -> None:
     assert product.state_dict() == {}
 
 
+def test_sorted_elementwise_product() -> None:
+    product = o3.experimental.ElementwiseTensorProductv2(
+        "2x0e + 1o", "1o + 2x0e", filter_ir_out="0e + 1o"
+    )
+    assert str(product.irreps_out) == "1x0e+1x1o+1x1o"
+    assert product.state_dict() == {}
+    x, y = torch.randn(4, 5), torch.randn(4, 5, dtype=torch.float64)
+    expected = torch.cat([x[:, 1:2] * y[:, 3:4], x[:, :1] * y[:, :3], x[:, 2:] * y[:, 4:]], 1)
+    torch.testing.assert_close(product(x, y), expected)
+    with pytest.raises(ValueError, match="equally many irreps"):
+        o3.experimental.ElementwiseTensorProductv2("2x0e", "3x0e")
+    with pytest.raises(ValueError, match="irrep_normalization"):
+        o3.experimental.ElementwiseTensorProductv2("0e", "0e", irrep_normalization="one")
+
+
 _WRONG = {
     "no such block": ([(0, 0, 2, "uvw", True)], "irreps_out = 3x0e+2x1o has no block 2"),
     "negative block": ([(-1, 0, 0, "uvw", True)], "irreps_in1 = 2x0e+3x1o has no block -1"),

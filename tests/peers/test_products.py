@@ -188,6 +188,24 @@ def test_regrouped_full_product(seed: int) -> None:
     ours.load_state_dict(theirs.state_dict())
 
 
+@pytest.mark.parametrize("normalization", ["component", "norm"])
+def test_sorted_elementwise_product(normalization: str) -> None:
+    from e3nn.o3.experimental import ElementwiseTensorProductv2
+
+    # e3nn forgets all but the last of equal pairs of irreps
+    in1, in2 = "2x0e + 1x1o + 3x1e", "1x1o + 2x0e + 1x2e + 2x0o"
+    options = {"irrep_normalization": normalization}
+    ours = o3.experimental.ElementwiseTensorProductv2(in1, in2, **options)
+    theirs = ElementwiseTensorProductv2(e3nn.o3.Irreps(in1), e3nn.o3.Irreps(in2), **options)
+    assert str(ours.irreps_in1) == str(theirs.irreps_in1)
+    assert str(ours.irreps_out) == str(theirs.irreps_out)
+    x, y = torch.randn(4, ours.irreps_in1.dim), torch.randn(4, ours.irreps_in2.dim)
+    torch.testing.assert_close(ours(x, y), theirs(x, y), rtol=1e-12, atol=1e-12)
+    ours.load_state_dict(theirs.state_dict())
+    a, b = (list(inspect.signature(c.__init__).parameters) for c in (type(ours), type(theirs)))
+    assert a == b
+
+
 @pytest.mark.parametrize("seed", _SEEDS)
 def test_linear_over_random_irreps(seed: int) -> None:
     rng = random.Random(seed)

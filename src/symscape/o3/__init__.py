@@ -1,6 +1,6 @@
 """The group O(3): rotations, irreps, Wigner symbols, spherical harmonics, tensor products."""
 
-from symscape.o3 import irrep
+from symscape.o3 import experimental, irrep
 from symscape.o3._angular_spherical_harmonics import (
     Legendre,
     SphericalHarmonicsAlphaBeta,
@@ -103,6 +103,7 @@ __all__ = [
     "compose_angles",
     "compose_axis_angle",
     "compose_quaternion",
+    "experimental",
     "from_thesis_axes",
     "identity_angles",
     "identity_quaternion",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from symscape.o3._irreps import Irreps, IrrepsLike
+from symscape.o3._tensor_product import TensorProduct
 from symscape.o3._tensor_products import FullTensorProduct
 
 __all__ = ["FullTensorProductv2"]
@@ -44,20 +46,32 @@ class FullTensorProductv2(FullTensorProduct):
         if regroup_output:
             irreps_in1, irreps_in2 = irreps_in1.regroup(), irreps_in2.regroup()
         super().__init__(irreps_in1, irreps_in2, filter_ir_out, irrep_normalization)
-        self.register_buffer("weight", self.weight, persistent=False)
-        self.register_buffer("output_mask", self.output_mask, persistent=False)
+        without_buffers(self)
 
     def forward(self, input1: Tensor, input2: Tensor) -> Tensor:  # type: ignore[override]
         """The products of the irreps of the inputs.
 
         Args:
             input1: ``(..., irreps_in1.dim)``.
-            input2: ``(..., irreps_in2.dim)``; leading dimensions broadcast.
+            input2: ``(..., irreps_in2.dim)``; leading dimensions broadcast, and the wider dtype is
+                taken.
 
         Returns:
             ``(..., irreps_out.dim)``.
 
         Raises:
-            ValueError: shapes, dtypes or devices that do not fit.
+            ValueError: shapes or devices that do not fit.
         """
-        return super().forward(input1, input2)
+        return super().forward(*promoted(input1, input2))
+
+
+def without_buffers(product: TensorProduct) -> None:
+    """Leave the buffers of a product without weights out of its state dict."""
+    product.register_buffer("weight", product.weight, persistent=False)
+    product.register_buffer("output_mask", product.output_mask, persistent=False)
+
+
+def promoted(input1: Tensor, input2: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in the dtype that holds the numbers of either."""
+    dtype = torch.promote_types(input1.dtype, input2.dtype)
+    return input1.to(dtype), input2.to(dtype)

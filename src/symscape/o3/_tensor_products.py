@@ -85,13 +85,7 @@ class ElementwiseTensorProduct(TensorProduct):
     ) -> None:
         irreps_in1, irreps_in2 = Irreps(irreps_in1).simplify(), Irreps(irreps_in2).simplify()
         keep = irrep_set(filter_ir_out, "filter_ir_out")
-        if irreps_in1.num_irreps != irreps_in2.num_irreps:
-            raise ValueError(
-                "irreps_in1 and irreps_in2 must have equally many irreps; got "
-                f"{irreps_in1.num_irreps} in {irreps_in1} and {irreps_in2.num_irreps} in "
-                f"{irreps_in2}"
-            )
-        irreps_in1, irreps_in2 = _cut(irreps_in1, irreps_in2), _cut(irreps_in2, irreps_in1)
+        irreps_in1, irreps_in2 = cut(irreps_in1, irreps_in2)
         out: list[tuple[int, Irrep]] = []
         instructions: list[tuple] = []
         for i, ((mul, ir_1), (_, ir_2)) in enumerate(zip(irreps_in1, irreps_in2)):
@@ -150,6 +144,20 @@ class FullTensorProduct(TensorProduct):
             irrep_normalization=irrep_normalization,
             **kwargs,
         )
+
+
+def cut(irreps_in1: Irreps, irreps_in2: Irreps) -> tuple[Irreps, Irreps]:
+    """Equally many irreps in blocks of equal multiplicities.
+
+    Raises:
+        ValueError: not equally many.
+    """
+    if irreps_in1.num_irreps != irreps_in2.num_irreps:
+        raise ValueError(
+            "irreps_in1 and irreps_in2 must have equally many irreps; got "
+            f"{irreps_in1.num_irreps} in {irreps_in1} and {irreps_in2.num_irreps} in {irreps_in2}"
+        )
+    return _cut(irreps_in1, irreps_in2), _cut(irreps_in2, irreps_in1)
 
 
 def _cut(irreps: Irreps, other: Irreps) -> Irreps:

@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from symscape.compat.e3nn._modules import PACKAGES, SOURCES
+from symscape.compat.e3nn._modules import ALIASES, PACKAGES, SOURCES
 from symscape.compat.e3nn._options import __version__
 from symscape.o3 import wigner_signs
 
@@ -51,9 +51,10 @@ class _Finder(MetaPathFinder, Loader):
             if name in submodules:
                 return importlib.import_module(f"{module.__name__}.{name}")
             if not name.startswith("__"):
-                for source in sources:
+                alias = ALIASES.get((module.__name__, name))
+                for source, known in [alias] if alias else [(source, name) for source in sources]:
                     try:
-                        value = getattr(importlib.import_module(source), name)
+                        value = getattr(importlib.import_module(source), known)
                     except AttributeError:
                         continue
                     setattr(module, name, value)

@@ -7,7 +7,7 @@ _HERE = "symscape.compat.e3nn"
 _OWN = {
     "e3nn": ("_options",),
     "e3nn.util": ("_util",),
-    "e3nn.util._argtools": ("_util",),
+    "e3nn.util._argtools": ("_argtools",),
     "e3nn.util._context": ("_util",),
     "e3nn.util.codegen": ("_codegen",),
     "e3nn.util.codegen._mixin": ("_codegen",),
@@ -58,6 +58,25 @@ _PRIVATE = {
     ),
 }
 
+_MODELS = (
+    "gate_points_2101",
+    "gate_points_2102",
+    "v2103",
+    "v2103.conv_points_in_out",
+    "v2103.gate_points_message_passing",
+    "v2103.gate_points_networks",
+    "v2103.points_convolution",
+    "v2103.voxel_convolution",
+    "v2104",
+    "v2104.voxel_convolution",
+    "v2106",
+    "v2106.gate_points_message_passing",
+    "v2106.gate_points_networks",
+    "v2106.points_convolution",
+    "v2203",
+    "v2203.sparse_voxel_convolution",
+)
+
 SOURCES: dict[str, tuple[str, ...]] = {
     **{name: tuple(f"{_HERE}.{module}" for module in modules) for name, modules in _OWN.items()},
     "e3nn.io": ("symscape.io",),
@@ -65,7 +84,12 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "e3nn.math.perm": ("symscape.math.perm",),
     "e3nn.nn": ("symscape.nn",),
     "e3nn.nn._fc": ("symscape.nn._fc",),
+    "e3nn.nn.models": ("symscape.nn.models",),
+    **{f"e3nn.nn.models.{name}": (f"symscape.nn.models.{name}",) for name in _MODELS},
     "e3nn.o3": ("symscape.o3",),
+    "e3nn.o3.experimental": ("symscape.o3.experimental",),
+    "e3nn.o3.experimental._elementwise_tp": ("symscape.o3.experimental",),
+    "e3nn.o3.experimental._full_tp": ("symscape.o3.experimental",),
     "e3nn.o3.irrep": ("symscape.o3.irrep",),
     **{
         f"{package}.{module}": (package.replace("e3nn", "symscape"),)
@@ -74,6 +98,26 @@ SOURCES: dict[str, tuple[str, ...]] = {
     },
 }
 """For each module of e3nn, the modules whose names it has; the first that has a name gives it."""
+
+ALIASES: dict[tuple[str, str], tuple[str, str]] = {
+    ("e3nn.nn._gate", "_Sortcut"): (f"{_HERE}._private", "_Sortcut"),
+    ("e3nn.o3._irreps", "_MulIr"): ("symscape.o3", "MulIr"),
+    ("e3nn.o3._linear", "Instruction"): ("symscape.o3._linear", "LinearInstruction"),
+    ("e3nn.o3._spherical_harmonics", "_spherical_harmonics"): (
+        f"{_HERE}._private",
+        "_spherical_harmonics",
+    ),
+    ("e3nn.o3._wigner", "_so3_clebsch_gordan"): (f"{_HERE}._private", "_so3_clebsch_gordan"),
+    ("e3nn.o3.experimental._elementwise_tp", "ElementwiseTensorProduct"): (
+        "symscape.o3.experimental",
+        "ElementwiseTensorProductv2",
+    ),
+    ("e3nn.o3.experimental._full_tp", "FullTensorProduct"): (
+        "symscape.o3.experimental",
+        "FullTensorProductv2",
+    ),
+}
+"""Names that mean something else than those of the sources: module and name in e3nn, and here."""
 
 PACKAGES = frozenset(name.rpartition(".")[0] for name in SOURCES) - {""}
 """The modules that have submodules."""
