@@ -192,6 +192,9 @@ def test_mixed_dtypes_are_refused(name) -> None:
         assert case.module(case.inputs[0].float()).dtype == torch.float32
         return
     inputs = [case.inputs[0].float(), *case.inputs[1:]]
+    if name.endswith("_v2"):  # these take the wider one, as in e3nn
+        assert case.module(*inputs).dtype == torch.float64
+        return
     with pytest.raises(ValueError, match=r"dtype.*float(64|32).*float(64|32)"):
         case.module(*inputs)
 
