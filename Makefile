@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TESTS := $(VENV)/.tests
 PEERS := $(VENV)/.peers
 # Two spinning OpenMP threads on a busy core are hundreds of times slower than one: parallelism is by process.
 export OMP_NUM_THREADS := 1
@@ -29,10 +30,15 @@ $(STAMP): requirements.lock pyproject.toml
 reproduce: $(STAMP)  ## run the thesis in profile quick and open-able report (about five minutes)
 	$(BIN)/symscape reproduce
 
-test: lint  ## style, types, import layers, then the test suite; ends with what was skipped and why
+$(TESTS): requirements-test.lock $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.lock \
+	    || echo "Triton could not be installed: the tests of the GPU kernels will skip"
+	@touch $@
+
+test: $(TESTS) lint  ## style, types, import layers, then the test suite; ends with what was skipped and why
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-slow: $(STAMP)  ## the tests that are too long for `make test`
+slow: $(TESTS)  ## the tests that are too long for `make test`
 	$(BIN)/python -m pytest -m slow -n 2
 
 lint: $(STAMP)  ## ruff, mypy and the import-layer contracts

@@ -3,6 +3,7 @@
 import os
 import signal
 
+import torch
 from hypothesis import settings
 
 # Machines that run tests are busy; how long an example takes is no property of the code.
@@ -14,3 +15,7 @@ settings.load_profile("symscape")
 # commands that the tests interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Without a GPU its kernels run in Triton's interpreter, if Triton is told so before it is imported.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")

@@ -83,9 +83,11 @@ def _tensor_products() -> str:
     vector, scalar = Segment(0, 1, 3), Segment(0, 1, 1)
     table = tuple((i, i, 0, 1.0) for i in range(3))
     dot = Product(3, 3, 1, 0, (Path("uuu", vector, vector, scalar, None, 1.0, table),))
-    x, y = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[4.0, 5.0, 6.0]])
     backends = available_backends()
     for backend in backends:
+        device = "cuda" if backend == "cuda" and torch.cuda.is_available() else "cpu"
+        x = torch.tensor([[1.0, 2.0, 3.0]], device=device)
+        y = torch.tensor([[4.0, 5.0, 6.0]], device=device)
         result = contract(dot, x, y, backend=backend).item()
         if result != 32.0:
             raise ArithmeticError(f"backend {backend}: (1, 2, 3) . (4, 5, 6) = {result}")

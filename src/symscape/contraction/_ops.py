@@ -106,7 +106,17 @@ def _backward(ctx: Any, grads: Sequence[Tensor | None]) -> tuple:
     needed = ctx.needs_input_grad[4:] if cotangents else ()
     wanted = [name for name, needs in zip(_ARGUMENTS, needed) if needs]
     found = _derivatives((ctx.key, ctx.backend), ctx.nodes, saved[7:], values, cotangents, wanted)
-    return (None, None, None, None, *(found.get(name) for name in _ARGUMENTS), None, None, None, None)
+    return (
+        None,
+        None,
+        None,
+        None,
+        *(found.get(name) for name in _ARGUMENTS),
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 form.register_autograd(_backward, setup_context=_setup)

@@ -13,13 +13,13 @@ so that no two programs write to one place and the sums have one order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
-from symscape.contraction._lanes import LanePath, group, uuu_paths
+from symscape.contraction._lanes import LanePath, ScalarGroup, group, uuu_paths
 from symscape.contraction._product import Path, Product, Segment, Table
 
 __all__ = ["ENTRY", "TileKernel", "arguments", "lanes_of", "source", "tile_rows"]
@@ -86,6 +86,15 @@ def source(product: Product, kernel: TileKernel) -> str:
     return _Generator(product, kernel).module()
 
 
+class _Sums(dict):
+    """Names of totals, one for each component, by what they belong to.
+
+    Keys are `(block of the scalar input, number of lanes)`, `(block of the output, "out")`, the
+    block alone where all copies s of the scalar input add to it, "lane" for the derivative of the
+    lane input, and paths for that of their weights.
+    """
+
+
 class _Generator:
     def __init__(self, product: Product, kernel: TileKernel) -> None:
         self.product, self.kernel = product, kernel
@@ -116,8 +125,7 @@ class _Generator:
             self._rows()
         self._clear()
         for scalar_group in self.groups:
-            for block in scalar_group.blocks:
-                self._lane_block(block, scalar_group.mul)
+            self._scalar_group(scalar_group)
         for path in self.uuu:
             self._uuu(path)
         return "\n".join(self.lines) + "\n"
@@ -194,10 +202,13 @@ class _Generator:
                         count[_range(out)] += 1
                 elif name == "g" + block[0].lane:
                     count[_range(block[0].lane_segment)] += 1
-                elif name == "g" + block[0].scalar:
+                elif name == "g" + block[0].scalar and not self._keeps_columns(scalar_group):
                     often = 2 if block[0].lane_segment.mul > _TILE else 1  # once for every chunk
                     for segment in {path.scalar_segment for path in block}:
                         count[_range(segment)] += often
+            if name == "g" + scalar_group.scalar and self._keeps_columns(scalar_group):
+                for segment in {path.scalar_segment for path in scalar_group.paths}:
+                    count[_range(segment)] += 1
         for uuu in self.uuu:
             segments = {"out": uuu.out, "gx": uuu.in1, "gy": uuu.in2}
             if name in segments:
@@ -211,7 +222,25 @@ class _Generator:
 
     # one input in the lanes, the other a column
 
-    def _lane_block(self, block: Sequence[LanePath], scalar_mul: int) -> None:
+    def _keeps_columns(self, scalar_group: ScalarGroup) -> bool:
+        """Whether the derivative of a single scalar copy is summed up over all blocks."""
+        return scalar_group.mul == 1 and not self.kernel.looped
+
+    def _scalar_group(self, scalar_group: ScalarGroup) -> None:
+        name, columns = f"g{scalar_group.scalar}", _Sums()
+        if name in self.kernel.outputs and self._keeps_columns(scalar_group):
+            for path in scalar_group.paths:
+                key = path.scalar_segment, lanes_of(path.lane_segment.mul)
+                if key not in columns:
+                    columns[key] = self._zeros(path.scalar_segment.dim, key[1])
+        for block in scalar_group.blocks:
+            self._lane_block(block, scalar_group.mul, columns)
+        for segment in dict.fromkeys(segment for segment, _ in columns):
+            parts = [totals for (other, _), totals in columns.items() if other == segment]
+            self._store_columns(name, segment, "0", parts)
+        self._barrier()
+
+    def _lane_block(self, block: Sequence[LanePath], scalar_mul: int, columns: _Sums) -> None:
         """All paths that read one block of copies of the lane input.
 
         The derivatives of the block are sums over the copies s of the other input, and those of s
@@ -220,7 +249,7 @@ class _Generator:
         kernel, segment = self.kernel, block[0].lane_segment
         lanes = lanes_of(segment.mul)
         with self._chunks(segment.mul, lanes) as copy:
-            kept: dict[object, list[str]] = {}
+            kept = _Sums()
             if f"g{block[0].lane}" in kernel.outputs:
                 kept["lane"] = self._zeros(segment.dim, lanes)
             if "out" in kernel.outputs:
@@ -229,9 +258,9 @@ class _Generator:
                         kept[path.out] = self._zeros(path.out.dim, lanes)
             with self._scalar_copies(scalar_mul) as s:
                 live = self._live(copy, segment.mul, s if block[0].triangle else None)
-                own = self._own_sums(block, lanes)
+                own = self._own_sums(block, lanes, columns)
                 with self._row_loop():
-                    self._lane_body(block, s, copy, live, lanes, kept, own)
+                    self._lane_body(block, s, copy, live, kept, _Sums(columns | own))
                 self._store_own_sums(block, s, copy, live, own)
             live = self._name(f"{copy} < {segment.mul}")
             if "lane" in kept:
@@ -241,15 +270,14 @@ class _Generator:
                     self._store_block("out", out, copy, live, values)
             self._barrier()
 
-    def _own_sums(self, block: Sequence[LanePath], lanes: int) -> dict[object, list[str]]:
+    def _own_sums(self, block: Sequence[LanePath], lanes: int, columns: _Sums) -> _Sums:
         """Totals that belong to one copy s: over rows in looped kernels, or over the lanes."""
         kernel, scalar = self.kernel, block[0].scalar
-        own: dict[object, list[str]] = {}
-        if f"g{scalar}" in kernel.outputs:
-            for path in block:
-                if path.scalar_segment not in own:
-                    own[path.scalar_segment] = self._zeros(path.scalar_segment.dim, lanes)
+        own = _Sums()
         for path in block:
+            key = (path.scalar_segment, lanes)
+            if f"g{scalar}" in kernel.outputs and key not in own and key not in columns:
+                own[key] = self._zeros(path.scalar_segment.dim, lanes)
             if "out" in kernel.outputs and path.spread and (path.out, "out") not in own:
                 own[path.out, "out"] = self._zeros(path.out.dim, lanes)
             if "gw" in kernel.outputs and path.weight is not None and kernel.looped:
@@ -262,11 +290,10 @@ class _Generator:
         s: str,
         copy: str,
         live: str,
-        lanes: int,
-        kept: dict[object, list[str]],
-        own: dict[object, list[str]],
+        kept: _Sums,
+        own: _Sums,
     ) -> None:
-        kernel, lane, scalar = self.kernel, block[0].lane, block[0].scalar
+        lane, scalar = block[0].lane, block[0].scalar
         mask = self._name(f"row & {live}")
         segment = block[0].lane_segment
         weighted = any(path.weight is not None for path in block)
@@ -292,8 +319,8 @@ class _Generator:
         mask: str,
         values: dict[str, list[str]],
         columns: dict[tuple[str, Segment], list[str]],
-        kept: dict[object, list[str]],
-        own: dict[object, list[str]],
+        kept: _Sums,
+        own: _Sums,
     ) -> None:
         kernel, lane, scalar = self.kernel, path.lane, path.scalar
         terms = self._terms_of(weighted=path.weight is not None)
@@ -346,10 +373,12 @@ class _Generator:
             )
             if not kernel.looped:
                 self._store_weight(path, s, copy, place, mask, total)
-            elif total is not None:
+            else:
                 self._line(f"{own[path][0]} += {total}")
         if f"g{scalar}" in kernel.outputs and scalar in moved:
-            self._column_sums(path, moved[scalar], g, own[path.scalar_segment])
+            self._column_sums(
+                path, moved[scalar], g, own[path.scalar_segment, lanes_of(path.lane_segment.mul)]
+            )
 
     def _factors(self, path: LanePath, columns: list[str]) -> dict[tuple[int, int], str]:
         """M[a, k] = sum_s C[a, s, k] y_s"""
@@ -364,14 +393,9 @@ class _Generator:
         self, path: LanePath, moved: list[str], g: list[str], totals: list[str]
     ) -> None:
         """sum_{ak} C[a, s, k] x_a g_k, for each element s of the copy, still per lane."""
-        products = {
-            (a, k): self._name(f"{moved[a]} * {g[k]}")
-            for a, k in path.pairs
-            if moved[a] is not None
-        }
+        products = {(a, k): self._name(f"{moved[a]} * {g[k]}") for a, k in path.pairs}
         for a, j, k, value in path.table:
-            if (a, k) in products:
-                self._line(f"{totals[j]} += {value!r} * {products[a, k]}")
+            self._line(f"{totals[j]} += {value!r} * {products[a, k]}")
 
     def _store_own_sums(
         self,
@@ -379,19 +403,19 @@ class _Generator:
         s: str,
         copy: str,
         live: str,
-        own: dict[object, list[str]],
+        own: _Sums,
     ) -> None:
         scalar = block[0].scalar
         for key, totals in own.items():
-            if isinstance(key, Segment):
-                self._store_columns(f"g{scalar}", key, s, totals)
-            elif isinstance(key, LanePath):
+            if isinstance(key, LanePath):
                 place = self._position(key, s, copy)
                 self._store_weight(key, s, copy, place, live, self._over_rows(totals[0]))
-            else:
-                path = next(p for p in block if p.spread and (p.out, "out") == key)
+            elif key[1] == "out":
+                path = next(p for p in block if p.spread and p.out == key[0])
                 place = self._position(path, s, copy)
                 self._store_block("out", path.out, place, live, totals)
+            else:
+                self._store_columns(f"g{scalar}", key[0], s, [totals])
 
     def _position(self, path: LanePath, s: str, copy: str) -> str:
         """Number of the copy of the output (for uvu<v also of the weight)."""
@@ -418,7 +442,7 @@ class _Generator:
         return self._name(f"tl.load({address}, mask={mask}, other=0.0)")
 
     def _store_weight(
-        self, path: LanePath, s: str, copy: str, place: str, mask: str, value: str | None
+        self, path: LanePath, s: str, copy: str, place: str, mask: str, value: str
     ) -> None:
         assert path.weight is not None
         size = path.lane_segment.mul * path.scalar_segment.mul
@@ -465,19 +489,22 @@ class _Generator:
                 if path.weight is None
                 else self._name(f"tl.load({place}, mask={mask}, other=0.0)")
             )
+        pulled_x = tuple((j, k, i, value) for i, j, k, value in table)
+        pulled_y = tuple((i, k, j, value) for i, j, k, value in table)
         g = self._load_block("g", path.out, copy, mask) if totals.keys() - {"out"} else []
         for name, sums in totals.items():
-            variable = _GRADIENT.get(name)
+            own = _GRADIENT.get(name)
             for term in terms:
-                if variable is not None and term[variable] != variable:
+                if own is not None and term[own] != own:
                     continue  # this one does not depend on the variable itself
-                x, y, w = values[term["x"]], values[term["y"]], weights[term["w"]]
+                x, y = values[term["x"]], values[term["y"]]
+                weight = weights[term["w"]]
                 if name == "out":
-                    self._bilinear(table, x, y, w, sums)
+                    self._bilinear(table, x, y, weight, sums)
                 elif name == "gx":
-                    self._bilinear(_turned(table, 1, 2, 0), y, g, w, sums)
+                    self._bilinear(pulled_x, y, g, weight, sums)
                 elif name == "gy":
-                    self._bilinear(_turned(table, 0, 2, 1), x, g, w, sums)
+                    self._bilinear(pulled_y, x, g, weight, sums)
                 else:
                     out = self._zeros(path.out.dim, lanes_of(path.in1.mul))
                     self._bilinear(table, x, y, None, out)
@@ -518,12 +545,14 @@ class _Generator:
         for m, value in enumerate(values):
             self._store(f"{address} + {m}", self._over_rows(value), mask, adds=adds)
 
-    def _store_columns(self, name: str, segment: Segment, s: str, totals: list[str]) -> None:
-        """Sums over the lanes; an element that several blocks reach is added to."""
+    def _store_columns(self, name: str, segment: Segment, s: str, parts: list[list[str]]) -> None:
+        """Sums over the lanes, of parts that differ in their number of lanes."""
         adds = self._adds(name, segment.offset, segment.mul * segment.dim)
         address = self._address(name, segment, s)
-        for m, value in enumerate(totals):
-            total = f"tl.sum({self._over_rows(value)}, 1, keep_dims=True)"
+        for m, values in enumerate(zip(*parts)):
+            total = " + ".join(
+                f"tl.sum({self._over_rows(value)}, 1, keep_dims=True)" for value in values
+            )
             place = f"{address} + {m}"
             if self.kernel.looped:  # a pointer to one number, in the shape of the sum
                 place += " + tl.arange(0, 1)[:, None]"
@@ -534,8 +563,7 @@ class _Generator:
         address = f"{name}_row + {segment.offset}"
         return address if copy == "0" else f"{address} + {copy} * {segment.dim}"
 
-    def _store(self, address: str, value: str | None, mask: str, *, adds: bool) -> None:
-        value = "0.0" if value is None else value
+    def _store(self, address: str, value: str, mask: str, *, adds: bool) -> None:
         if adds:
             value = f"tl.load({address}, mask={mask}, other=0.0) + {value}"
         self._line(f"tl.store({address}, {value}, mask={mask})")
@@ -586,9 +614,8 @@ class _Generator:
     def _zeros(self, count: int, lanes: int) -> list[str]:
         return [self._name(f"tl.full([ROWS, {lanes}], 0.0, {self.dtype})") for _ in range(count)]
 
-    def _sum(self, terms: Iterator[str]) -> str | None:
-        given = list(terms)
-        return self._name(" + ".join(given)) if given else None
+    def _sum(self, terms: Iterable[str]) -> str:
+        return self._name(" + ".join(terms) or "0.0")
 
     def _name(self, expression: str) -> str:
         self.count += 1
@@ -602,10 +629,6 @@ class _Generator:
 
 def _times(value: str, factor: str | None) -> str:
     return value if factor is None else f"{value} * {factor}"
-
-
-def _turned(table: Table, a: int, b: int, c: int) -> Table:
-    return tuple((entry[a], entry[b], entry[c], entry[3]) for entry in table)
 
 
 def _range(segment: Segment) -> slice:
