@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from symscape import diffeo
+from symscape.diffeo import _normal_loops, _sampling
 from symscape.diffeo._modes import amplitudes
 from symscape.diffeo._normals import mode_normals
 
@@ -100,6 +101,56 @@ def test_the_compiled_numbers_are_those_of_plain_torch(dtype):
     reference = (mode_normals(seeds, 9) * amplitudes(9, "rounded")).to(dtype)
     drawn = ensemble(T=1.0, c=9).coefficients(seeds, dtype)
     assert torch.allclose(drawn, reference, rtol=1e-6 if dtype == torch.float32 else 1e-12)
+
+
+def test_single_precision_is_enough_for_every_word():
+    ends = [0, 1, 2, 3, 1 << 22, 1 << 23, (1 << 24) + 1, 1 << 30, (1 << 31) - 1]
+    root = round(math.sqrt(0.5) * 2**32)
+    words = np.array([*ends, *(2**32 - 1 - k for k in ends), *range(root - 3, root + 4)])
+    random = np.random.default_rng(0).integers(2**32, size=1000 - len(words))
+    words = np.concatenate([words, random])
+    bits = words.astype(np.uint32).view(np.int32)
+    scale, near, power, radius = (np.ones(len(words), np.float32) for _ in range(4))
+    _normal_loops._radii_single(bits, scale, near, power, radius)
+    np.testing.assert_allclose(
+        radius, np.sqrt(-2 * np.log((words + 0.5) * 2.0**-32)), rtol=4e-7, atol=0
+    )
+    # in quarters of a turn, which are exact, so that the zeros of the cosine are
+    away = 0.25 - np.abs(bits.astype(float)) * 2.0**-32
+    for word, expected in zip(bits, np.sin(2 * math.pi * away), strict=True):
+        angle = np.float32(_normal_loops._from_quarter(word)) * _normal_loops._TURN_SINGLE
+        assert _normal_loops._sine_single(angle) == pytest.approx(expected, rel=4e-7, abs=0)
+
+
+@pytest.mark.parametrize("many", [1, 1000])
+@pytest.mark.parametrize(("n", "c"), [(2, 1), (9, 4), (16, 16), (17, 5), (12, 23), (33, 33)])
+def test_fields_of_seeds_are_those_of_the_coefficients(n, c, many, monkeypatch):
+    # the odd and the even modes apart, or all together
+    monkeypatch.setattr(_sampling, "_MANY_MODES", many)
+    monkeypatch.setattr(_sampling, "_NUMBERS", 4 * c * c)  # two fields at a time
+    seeds = diffeo.sample_seeds(4, 5)
+    for dtype, error in ((torch.float64, 1e-13), (torch.float32, 1e-5)):
+        expected = diffeo.field(ensemble(c=c).coefficients(seeds, torch.float64), n)
+        found = ensemble(c=c).fields(n, seeds, dtype)
+        assert found.dtype == dtype
+        assert (found - expected).abs().max() <= error * expected.abs().max()
+        for edge in (found[..., 0, :], found[..., -1, :], found[..., :, 0], found[..., :, -1]):
+            assert edge.abs().max() == 0
+
+
+@pytest.mark.parametrize(("n", "c"), [(20, 3), (32, 32), (64, 10), (33, 20), (140, 140)])
+def test_fields_do_not_depend_on_batch_and_threads(n, c):
+    seeds = diffeo.sample_seeds(6, 11)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        whole = ensemble(c=c).fields(n, seeds)
+        torch.set_num_threads(1)
+        for count in (1, 2, 3, 8):
+            parts = [ensemble(c=c).fields(n, part) for part in seeds.split(count)]
+            assert torch.equal(torch.cat(parts), whole)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_sample_depends_on_its_seed_only():

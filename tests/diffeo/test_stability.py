@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from symscape import diffeo
 from symscape.diffeo._probing import probing
+from symscape.diffeo._stability import _median
 
 N = 12
 ENSEMBLE = diffeo.MaximumEntropy.from_displacement(1.0, 3, N)
@@ -115,6 +116,26 @@ def test_loaders_and_batch_sizes_give_the_same_numbers():
     [loaded] = diffeo.relative_stability(model, loader, ENSEMBLE, count=45, batch_size=7)
     assert pytest.approx(whole.R, rel=1e-9) == loaded.R
     assert loaded.images == 45
+
+
+@pytest.mark.parametrize("match", ["image", "mean", "median"])
+def test_the_norm_of_the_noise_does_not_depend_on_the_batch_size(match):
+    x, model = images(30), linear()
+    found = [
+        diffeo.measure_distances(model, x, ENSEMBLE, match=match, batch_size=size)[0]
+        for size in (30, 7)
+    ]
+    assert torch.allclose(found[0].noisy, found[1].noisy, rtol=1e-9)
+    assert torch.allclose(found[0].deformed, found[1].deformed, rtol=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 8])
+def test_medians_are_those_of_torch(count):
+    values = torch.randn(6, count, dtype=torch.float64)
+    assert torch.equal(_median(values), values.median(-1).values)
+    for place in range(count):
+        values[place % 6, place] = math.nan
+    assert torch.equal(_median(values).isnan(), values.isnan().any(-1))
 
 
 def test_layers_come_in_the_order_of_execution():

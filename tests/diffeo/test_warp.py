@@ -193,6 +193,9 @@ def test_noise_has_the_norm_of_the_deformation(match):
     norms = [part.flatten(1).norm(dim=1) for part in (eta, y - x)]
     expected = {"image": norms[1], "mean": norms[1].mean(), "median": norms[1].median()}[match]
     assert torch.allclose(norms[0], expected.expand(20), rtol=1e-12)
+    single = diffeo.matched_noise(x.float(), y.float(), diffeo.sample_seeds(0, 20), match)
+    assert single.dtype == torch.float32
+    assert torch.allclose(single.double(), eta, rtol=1e-5, atol=1e-7)
 
 
 def test_noise_is_isotropic():

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from symscape.contraction._threads import in_slices
-from symscape.diffeo import _loops
+from symscape.diffeo import _loops, _normal_loops
 
-__all__ = ["backward", "draw", "forward"]
+__all__ = ["backward", "draw", "forward", "unfold"]
 
 _LEAST_WORK = 1 << 15  # numbers that a slice makes, at least: a thread is not worth less
 _MOST_SLICES = 64
@@ -48,10 +48,18 @@ def backward(
     return grad_images, grad_fields
 
 
-def draw(seeds: Tensor, scale: Tensor, out: Tensor) -> None:
-    """out (B, 2, c, c) <- scale (c, c) times the normal numbers of the seeds (B,)."""
-    arrays = seeds.numpy().view("uint64"), scale.numpy(), out.numpy()
-    _in_parts(lambda first, last: _loops.draw(*arrays, first, last), out)
+def draw(seeds: Tensor, counters: Tensor, scale: Tensor, out: Tensor) -> None:
+    """out (B, 2, M) <- scale (M,) times the normal numbers of the seeds (B,) and counters (M,)."""
+    words = [t.numpy().view("uint64") for t in (seeds, counters)]
+    single = out.dtype == torch.float32
+    loop: Any = _normal_loops.draw_single if single else _normal_loops.draw_double
+    _in_parts(lambda first, last: loop(*words, scale.numpy(), out.numpy(), first, last), out)
+
+
+def unfold(quarters: Tensor, out: Tensor) -> None:
+    """out (K, n, n) <- the quarters (2, 2, K, near, near) and their mirrors."""
+    loop: Any = _loops.unfold
+    _in_parts(lambda first, last: loop(quarters.numpy(), out.numpy(), first, last), out)
 
 
 def _in_parts(loop: Callable[[int, int], None], out: Tensor) -> None:

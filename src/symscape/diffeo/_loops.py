@@ -1,24 +1,12 @@
-"""Compiled loops: bilinear interpolation with its derivatives, and normal numbers."""
+"""Compiled loops: bilinear interpolation with its derivatives, and fields from their quarters."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
 from symscape.networks._elementary import compiled
 
-__all__ = ["draw", "interpolate", "interpolate_backward"]
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_FIRST = np.uint64(0xBF58476D1CE4E5B9)
-_SECOND = np.uint64(0x94D049BB133111EB)
-_ROW = np.uint64(1 << 20)
-_HALF = np.uint64(0xFFFFFFFF)
-_S27, _S30, _S31, _S32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
-_TWO_PI = 2.0 * math.pi
-_LN2 = math.log(2.0)
-_ROOT_HALF = np.float64(math.sqrt(0.5)).view(np.int64).item()  # as bits
+__all__ = ["interpolate", "interpolate_backward", "unfold"]
 
 
 @compiled
@@ -98,76 +86,28 @@ def interpolate_backward(
 
 
 @compiled
-def _mix(word):
-    word = (word ^ (word >> _S30)) * _FIRST
-    word = (word ^ (word >> _S27)) * _SECOND
-    return word ^ (word >> _S31)
+def unfold(quarters, out, first, last):
+    """out (K, n, n) <- the upper left quarters (2, 2, K, near, near) of its parts, mirrored.
 
-
-@compiled
-def draw(seeds, scale, out, first, last):
-    """out (B, 2, c, c) <- scale (c, c) times the pair of normal numbers of each mode.
-
-    The modes of a row are its first ones, those with a scale. Logarithm, sine and cosine are
-    series, because calls per number would take several times longer than all the rest.
+    The parts are odd or even: 0 and 1 of the first dimension under a reflection of the rows, of
+    the second under one of the columns (modes of odd numbers do not change sign, even ones do).
     """
-    c = scale.shape[0]
-    u, v, radius = np.empty(c, np.float64), np.empty(c, np.float64), np.empty(c, np.float64)
-    bits = u.view(np.int64)
-    for b in range(first, last):
-        key = _mix(seeds[b])
-        for i in range(c):
-            count = 0
-            while count < c and scale[i, count] > 0.0:
-                count += 1
-            row = np.uint64(i + 1) * _ROW + np.uint64(1)
-            for j in range(count):
-                word = _mix(key + (row + np.uint64(j)) * _GOLDEN)
-                u[j] = (np.float64(np.int64(word >> _S32)) + 0.5) * 2.0**-32
-                v[j] = np.float64(np.int64(word & _HALF)) * 2.0**-32
-            for j in range(count):
-                exponent = (bits[j] - _ROOT_HALF) >> 52
-                bits[j] -= exponent << 52
-                radius[j] = np.float64(exponent)
-            for j in range(count):
-                radius[j] = scale[i, j] * math.sqrt(-2.0 * (radius[j] * _LN2 + _log(u[j])))
-            for j in range(count):
-                out[b, 0, i, j] = radius[j] * _wave(v[j])
-                out[b, 1, i, j] = radius[j] * _wave(v[j] - 0.25)
-            out[b, :, i, count:] = 0.0
-
-
-@compiled
-def _log(m):
-    """Logarithm for m in [1/sqrt(2), sqrt(2)]: 2 artanh((m - 1) / (m + 1))."""
-    s = (m - 1.0) / (m + 1.0)
-    t = s * s
-    series = 1.0 / 21.0
-    series = series * t + 1.0 / 19.0
-    series = series * t + 1.0 / 17.0
-    series = series * t + 1.0 / 15.0
-    series = series * t + 1.0 / 13.0
-    series = series * t + 1.0 / 11.0
-    series = series * t + 1.0 / 9.0
-    series = series * t + 1.0 / 7.0
-    series = series * t + 1.0 / 5.0
-    series = series * t + 1.0 / 3.0
-    return 2.0 * s * (series * t + 1.0)
-
-
-@compiled
-def _wave(v):
-    """cos(2 pi v): half a turn is folded away, and the quarter turn is sine's."""
-    v = abs(v - math.floor(v + 0.5))  # [0, 1/2]
-    a = _TWO_PI * (0.25 - v)  # cos(2 pi v) = sin(a) with |a| <= pi / 2
-    t = a * a
-    series = -1.0 / 121645100408832000.0
-    series = series * t + 1.0 / 355687428096000.0
-    series = series * t - 1.0 / 1307674368000.0
-    series = series * t + 1.0 / 6227020800.0
-    series = series * t - 1.0 / 39916800.0
-    series = series * t + 1.0 / 362880.0
-    series = series * t - 1.0 / 5040.0
-    series = series * t + 1.0 / 120.0
-    series = series * t - 1.0 / 6.0
-    return a * (series * t + 1.0)
+    n, near = out.shape[1], quarters.shape[4]
+    far = n - near
+    upper, lower = np.empty(near, out.dtype), np.empty(near, out.dtype)
+    for k in range(first, last):
+        for y in range(near):
+            oo, oe = quarters[0, 0, k, y], quarters[0, 1, k, y]
+            eo, ee = quarters[1, 0, k, y], quarters[1, 1, k, y]
+            top, bottom = out[k, y], out[k, n - 1 - y]
+            for x in range(near):
+                bottom[x] = (oo[x] - eo[x]) + (oe[x] - ee[x])
+                lower[x] = (oo[x] - eo[x]) - (oe[x] - ee[x])
+            for x in range(far):
+                bottom[near + x] = lower[far - 1 - x]
+            # the row in the middle, its own mirror, is written last from above
+            for x in range(near):
+                top[x] = (oo[x] + eo[x]) + (oe[x] + ee[x])
+                upper[x] = (oo[x] + eo[x]) - (oe[x] + ee[x])
+            for x in range(far):
+                top[near + x] = upper[far - 1 - x]

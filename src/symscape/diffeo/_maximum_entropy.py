@@ -87,8 +87,7 @@ class MaximumEntropy:
         Raises:
             ValueError: seeds that are not int64.
         """
-        scale = amplitudes(self.c, self.modes) * math.sqrt(self.T)
-        values = scaled_normals(seeds.reshape(-1), scale, dtype)
+        values = scaled_normals(seeds.reshape(-1), self._scale(), dtype)
         return values.reshape(*seeds.shape, 2, self.c, self.c)
 
     def fields(self, n: int, seeds: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -107,7 +106,16 @@ class MaximumEntropy:
         """
         if self.outside == "raise":
             check_acceptable(self.T, self.c, n)
+        if seeds.device.type == "cpu" and dtype in (torch.float32, torch.float64):
+            from symscape.diffeo._sampling import sampled_fields
+
+            values = sampled_fields(seeds.reshape(-1), self._scale(), n, dtype)
+            return values.reshape(*seeds.shape, 2, n, n)
         return field(self.coefficients(seeds, dtype), n)
+
+    def _scale(self) -> Tensor:
+        """Deviations of the coefficients, (c, c), float64."""
+        return amplitudes(self.c, self.modes) * math.sqrt(self.T)
 
     def deform(
         self, images: Tensor, seeds: Tensor, interpolation: Interpolation = "bilinear"
@@ -146,7 +154,7 @@ def field(coefficients: Tensor, n: int) -> Tensor:
     Source: Ch. 4, Eq. 2.
     """
     table = _on(sine_table(n, _cutoff(coefficients)), coefficients)
-    return n * _transform(table, coefficients, table)
+    return _transform(table, coefficients, n * table)
 
 
 def field_gradient(coefficients: Tensor, n: int) -> Tensor:

@@ -28,10 +28,11 @@ def noise(shape: tuple[int, ...], norms: Tensor, seeds: Tensor, dtype: torch.dty
     size = math.prod(shape)
     side = math.isqrt((size - 1) // 2) + 1  # two numbers per mode
     ones = torch.ones(side, side, dtype=torch.float64)
+    drawn_in = _drawn_in(dtype)
     # another stream than that of the fields, which may have the same seeds
-    normals = scaled_normals(~seeds, ones, torch.float64).flatten(1)[:, :size]
-    normals = normals / torch.linalg.vector_norm(normals, dim=1, keepdim=True)
-    return (normals * norms.reshape(-1, 1)).to(dtype).reshape(len(seeds), *shape)
+    normals = scaled_normals(~seeds, ones, drawn_in).flatten(1)[:, :size]
+    factors = norms.reshape(-1, 1) / torch.linalg.vector_norm(normals, dim=1, keepdim=True)
+    return (normals * factors.to(drawn_in)).to(dtype).reshape(len(seeds), *shape)
 
 
 def matched_noise(
@@ -57,7 +58,8 @@ def matched_noise(
 
     Source: Ch. 4, Section 3.
     """
-    norms = torch.linalg.vector_norm((deformed - images).flatten(1).to(torch.float64), dim=1)
+    moved = (deformed - images).flatten(1)
+    norms = torch.linalg.vector_norm(moved, dim=1, dtype=_drawn_in(images.dtype))
     if match == "mean":
         norms = norms.mean()
     elif match == "median":
@@ -65,3 +67,8 @@ def matched_noise(
     elif match != "image":
         raise ValueError(f"match: {match!r} given; allowed: 'image', 'mean' or 'median'")
     return noise(tuple(images.shape[1:]), norms.expand(len(images)), seeds, images.dtype)
+
+
+def _drawn_in(dtype: torch.dtype) -> torch.dtype:
+    """The dtype in which numbers of a dtype are computed."""
+    return dtype if dtype == torch.float32 else torch.float64

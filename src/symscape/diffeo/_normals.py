@@ -7,12 +7,13 @@ a sample does not depend on its batch, and a smaller cut-off keeps the modes tha
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
 from torch import Tensor
 
-__all__ = ["mode_normals", "sample_seeds", "scaled_normals"]
+__all__ = ["check_seeds", "mode_counters", "mode_normals", "sample_seeds", "scaled_normals"]
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _FIRST = 0xBF58476D1CE4E5B9
@@ -58,31 +59,42 @@ def scaled_normals(seeds: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
 
     Args:
         seeds: int64, (B,), on any device.
-        scale: (c, c), float64, on the CPU; in each row the modes with a scale above 0 come first.
+        scale: (c, c), float64, on the CPU.
         dtype: of the result.
 
     Returns:
         (B, 2, c, c) on the device of the seeds.
     """
-    if seeds.dtype != torch.int64:
-        raise ValueError(f"seeds: {seeds.dtype} given; allowed: torch.int64")
     c = len(scale)
-    if c > _MOST_MODES:
-        raise ValueError(f"c: {c} given; allowed: at most {_MOST_MODES}")
+    check_seeds(seeds, c)
     if seeds.device.type == "cpu" and dtype in (torch.float32, torch.float64):
         from symscape.diffeo import _kernels
 
         out = torch.empty(len(seeds), 2, c, c, dtype=dtype)
-        _kernels.draw(seeds.contiguous(), scale, out)
+        tables = mode_counters(c).flatten(), scale.to(dtype).flatten()
+        _kernels.draw(seeds.contiguous(), *tables, out.flatten(2))
         return out
     return (mode_normals(seeds, c) * scale.to(seeds.device)).to(dtype)
 
 
+def check_seeds(seeds: Tensor, c: int) -> None:
+    """Raise ValueError for seeds that are not int64, or more modes than there are counters."""
+    if seeds.dtype != torch.int64:
+        raise ValueError(f"seeds: {seeds.dtype} given; allowed: torch.int64")
+    if c > _MOST_MODES:
+        raise ValueError(f"c: {c} given; allowed: at most {_MOST_MODES}")
+
+
+@functools.lru_cache(maxsize=16)
+def mode_counters(c: int) -> Tensor:
+    """What is added to the key of a sample for mode (i, j), (c, c), int64 on the CPU."""
+    i = torch.arange(1, c + 1)
+    return (i[:, None] * _ROW + i[None, :]) * _signed(_GOLDEN)
+
+
 def mode_normals(seeds: Tensor, c: int) -> Tensor:
     """Two independent standard normal numbers per mode in plain torch, (B, 2, c, c), float64."""
-    i = torch.arange(1, c + 1, device=seeds.device)
-    counters = i[:, None] * _ROW + i[None, :]
-    words = _mix(_mix(seeds)[:, None, None] + counters * _signed(_GOLDEN))
+    words = _mix(_mix(seeds)[:, None, None] + mode_counters(c).to(seeds.device))
     high, low = _shifted(words, 32), words & 0xFFFFFFFF
     radius = (-2.0 * torch.log((high.to(torch.float64) + 0.5) * 2.0**-32)).sqrt()
     angle = low.to(torch.float64) * (2.0 * math.pi * 2.0**-32)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -93,9 +94,9 @@ class Distances:
         chosen = torch.randint(B, (_RESAMPLES, B), generator=generator)
         shift = torch.randint(1, max(B, 2), (_PARTNERS, 1, 1), generator=generator)
         # another place of the same resample
-        place = (torch.arange(B) + shift).remainder(B).expand(_PARTNERS, _RESAMPLES, B)
-        partner = torch.gather(chosen.expand(_PARTNERS, -1, -1), 2, place)
-        pairs = self.between[chosen.expand_as(partner), partner].permute(1, 0, 2).flatten(1)
+        place = (torch.arange(B) + shift).remainder(B).flatten()
+        partner = chosen.index_select(1, place).unflatten(1, (_PARTNERS, B))
+        pairs = self.between.take((chosen[:, None] * B + partner).flatten(1))
         D_drawn, G_drawn = self._ratios(average, chosen, _averaged(pairs, average))
         return Stability(
             layer=self.layer,
@@ -217,27 +218,40 @@ def measure_distances(
     x = _collected(images, count)
     check_images(x)
     seeds = sample_seeds(seed, len(x), device=x.device)
-    n = x.shape[-1]
-    fields = ensemble.fields(n, seeds, x.dtype)
+    # one norm for all images needs all deformations at once
+    together = batch_size if match == "image" else len(x)
     with probing(model, statistics):
         if statistics == "running":
             check_repeatable(model, x[:2])
-        deformed = warp(x, fields, interpolation)
-        if interpolation == "gaussian":
-            x = warp(x, torch.zeros_like(fields[:1]), interpolation)
-        noisy = x + matched_noise(x, deformed, seeds, match)
         taps = Taps(model, layers)
         try:
             collected = _Collector(components)
-            start = time.monotonic()
-            for first in range(0, len(x), batch_size):
-                rows = slice(first, first + batch_size)
-                collected.add(*(taps.run(model, part[rows]) for part in (x, deformed, noisy)))
-                if progress:
-                    _show(min(first + batch_size, len(x)), len(x), start)
+            start, done = time.monotonic(), 0
+            for part, some in zip(x.split(together), seeds.split(together), strict=True):
+                triple = _perturbed(part, some, ensemble, interpolation, match)
+                for batches in zip(*(each.split(batch_size) for each in triple), strict=True):
+                    collected.add(*(taps.run(model, batch) for batch in batches))
+                    done += len(batches[0])
+                    if progress:
+                        _show(done, len(x), start)
         finally:
             taps.close()
         return collected.distances()
+
+
+def _perturbed(
+    x: Tensor,
+    seeds: Tensor,
+    ensemble: MaximumEntropy,
+    interpolation: Interpolation,
+    match: Literal["image", "mean", "median"],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Images, and the same deformed and with noise."""
+    fields = ensemble.fields(x.shape[-1], seeds, x.dtype)
+    deformed = warp(x, fields, interpolation)
+    if interpolation == "gaussian":
+        x = warp(x, torch.zeros_like(fields[:1]), interpolation)
+    return x, deformed, x + matched_noise(x, deformed, seeds, match)
 
 
 class _Collector:
@@ -286,11 +300,22 @@ def _all_pairs(between: Tensor, average: Average) -> Tensor:
     B = len(between)
     if average == "mean":
         return (between.sum() / max(1, B * (B - 1)))[None]
-    return between.flatten()[None].median(1).values
+    return _median(between.flatten()[None])
 
 
 def _averaged(values: Tensor, average: Average) -> Tensor:
-    return values.mean(-1) if average == "mean" else values.median(-1).values
+    return values.mean(-1) if average == "mean" else _median(values)
+
+
+def _median(values: Tensor) -> Tensor:
+    """The lower median along the last dimension, NaN where a value is.
+
+    numpy's selection is vectorized, and several times faster than torch's.
+    """
+    middle = (values.shape[-1] - 1) // 2
+    upper = np.partition(values.numpy(), middle, axis=-1)[..., middle:]
+    undefined = np.isnan(upper).any(-1)  # NaNs come last
+    return torch.from_numpy(np.where(undefined, np.nan, upper[..., 0]))
 
 
 def _deviation(values: Tensor) -> float:
