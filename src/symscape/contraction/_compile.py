@@ -14,13 +14,14 @@ from typing import Any
 
 import platformdirs
 
-__all__ = ["Function", "cache_folder", "compiled"]
+__all__ = ["Function", "cache_folder", "compiled", "vector_registers", "vector_width"]
 
 Function = Callable[..., None]
 
 _CHECKSUM = 32
 _lock = threading.Lock()  # LLVM's objects are not for several threads
 _alive: list[Any] = []  # code stays loaded as long as the process
+_addresses: dict[str, int] = {}
 
 
 def cache_folder() -> Path:
@@ -46,18 +47,43 @@ def compiled(
     """
     with _lock:
         name = hashlib.sha256(f"{key} {_platform()} {_generator()}".encode()).hexdigest()[:40]
-        path = cache_folder() / f"{name}.o"
-        code = _read(path)
-        if code is None:
-            code = _object_code(source())
-            _write(path, code)
-        address = _link(name, entry, code)
-    return ctypes.CFUNCTYPE(None, *argument_types)(address)
+        if name not in _addresses:  # two threads may have asked for the same
+            path = cache_folder() / f"{name}.o"
+            code = _read(path)
+            if code is None:
+                code = _object_code(source())
+                _write(path, code)
+            _addresses[name] = _link(name, entry, code)
+    return ctypes.CFUNCTYPE(None, *argument_types)(_addresses[name])
+
+
+@functools.cache
+def vector_width(double: bool) -> int:
+    """Number of elements in a vector register of this processor, or in half of one if it has few.
+
+    Registers of 512 bits come with 32 of their kind, which is what the wide kernels need.
+    """
+    size = 64 if _has_wide_vectors() else 32
+    return size // (8 if double else 4)
+
+
+@functools.cache
+def vector_registers() -> int:
+    """Number of the registers that `vector_width` is about."""
+    return 32 if _has_wide_vectors() else 16
+
+
+@functools.cache
+def _has_wide_vectors() -> bool:
+    import llvmlite.binding as llvm  # type: ignore[import-untyped]
+
+    features = llvm.get_host_cpu_features()
+    return all(features.get(name, False) for name in ("avx512f", "avx512vl", "avx512dq"))
 
 
 @functools.cache
 def _machine() -> Any:
-    import llvmlite.binding as llvm  # type: ignore[import-untyped]
+    import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()

@@ -195,9 +195,10 @@ def mix(mixing: Mixing, x: Tensor, weight: Tensor, *, backend: str | None = None
 def _backend(backend: str | None, like: Tensor) -> str:
     """The backend that was asked for, or the fastest for such tensors."""
     device, kernels = like.device.type, like.dtype in (torch.float32, torch.float64)
-    known = available_backends()
     if backend is None:
-        return device if kernels and device in known else "reference"
+        fast = device == "cpu" or (device == "cuda" and _cuda.is_available())
+        return device if kernels and fast else "reference"
+    known = available_backends()
     if backend not in known:
         missing = " (cuda needs a GPU and Triton)" if backend == "cuda" else ""
         raise ValueError(
@@ -252,12 +253,20 @@ def _sum_of_parts(
     if parts.direct is not None:
         key = parts.direct.key
         terms.append(derivatives(key, backend, "out", nodes, x, y, weight, *absent, *graph)[0])
-    if parts.joint is not None and parts.mixing is not None:
+    if parts.mixed is not None and _in_blocks(weight, graph, backend):
+        arguments = (x, y, weight, *absent, *graph)
+        terms.append(derivatives(parts.mixed.key, backend, "out", nodes, *arguments)[0])
+    elif parts.joint is not None and parts.mixing is not None:
         key = parts.joint.key
         copies = derivatives(key, backend, "out", nodes, x, y, None, *absent, *graph)[0]
         mixed = mix_rows if backend == "cpu" else _reference.mix_reference
         terms.append(mixed(parts.mixing, copies, _with_ones(weight, parts.ones, x)))
     return sum(terms[1:], terms[0])
+
+
+def _in_blocks(weight: Tensor | None, graph: tuple[Tensor | None, ...], backend: str) -> bool:
+    """Whether the product of copies can be mixed while it is in the cache."""
+    return backend == "cpu" and graph[0] is None and (weight is None or weight.ndim == 1)
 
 
 def _with_ones(weight: Tensor | None, count: int, like: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from symscape.contraction._memory import empty
 from symscape.contraction._product import Product
 from symscape.contraction._threads import in_slices, slices
 
-__all__ = ["evaluate", "evaluate_edges"]
+__all__ = ["evaluate", "evaluate_edges", "kernel_of", "row_function", "work_of_row"]
 
 _TYPES = [ctypes.c_int64] * 2 + [ctypes.c_void_p] * 3
 _TYPES += [ctypes.c_void_p, ctypes.c_int64] * (len(INPUTS) + len(OUTPUTS))
@@ -31,10 +31,10 @@ def evaluate(product: Product, inputs: dict[str, Tensor], outputs: Sequence[str]
         outputs: of `OUTPUTS`.
     """
     rows = inputs["x"].shape[0]
-    kernel = _kernel(inputs, outputs, indexed=False)
+    kernel = kernel_of(inputs, outputs, indexed=False)
     arrays = _outputs(product, inputs, outputs, rows)
     if rows:
-        starts = slices(rows, _work(product))
+        starts = slices(rows, work_of_row(product))
         _run(product, kernel, inputs, arrays, starts, (None, None, None))
     elif kernel.shared and "gw" in arrays:
         arrays["gw"].zero_()
@@ -68,11 +68,11 @@ def evaluate_edges(
     for names, order, key in zip(sides, orders, edges):
         if not names:
             continue
-        kernel = _kernel(inputs, names, indexed=True)
+        kernel = kernel_of(inputs, names, indexed=True)
         arrays = _outputs(product, inputs, names, nodes)
         rows = order.shape[0]
         if rows:
-            starts = _node_boundaries(key, order, slices(rows, _work(product)))
+            starts = _node_boundaries(key, order, slices(rows, work_of_row(product)))
             _run(product, kernel, inputs, arrays, starts, (order, *edges))
         else:
             for array in arrays.values():
@@ -81,7 +81,10 @@ def evaluate_edges(
     return [found[name] for name in outputs]
 
 
-def _kernel(inputs: dict[str, Tensor], outputs: Sequence[str], *, indexed: bool) -> Kernel:
+def kernel_of(
+    inputs: dict[str, Tensor], outputs: Sequence[str], *, indexed: bool = False
+) -> Kernel:
+    """The kernel of these derivatives, of the form or of its variation."""
     tangents = tuple(name for name in ("tx", "ty", "tw") if name in inputs)
     weight = inputs.get("w")
     return Kernel(
@@ -115,7 +118,6 @@ def _run(
     starts: Sequence[int],
     indices: tuple[Tensor | None, Tensor | None, Tensor | None],
 ) -> None:
-    function = _function(product, kernel)
     if kernel.indexed:
         for name in ("out", "gx"):
             if name in arrays:
@@ -124,27 +126,57 @@ def _run(
     partial = arrays["gw"].new_zeros((count, product.weight_numel)) if kernel.shared else None
     rows = {**inputs, **arrays}
     rows = {name: t if t.stride(-1) == 1 else t.contiguous() for name, t in rows.items()}
-    arguments: list[int | None] = [None if t is None else t.data_ptr() for t in indices]
-    place = 0
-    for name in INPUTS + OUTPUTS:
-        if name == "gw":
-            place = len(arguments)
-        tensor = rows.get(name)
-        if tensor is None:
-            arguments += [None, 0]
-        else:
-            arguments += [tensor.data_ptr(), tensor.stride(0) if tensor.ndim == 2 else 0]
+
+    common = row_function(product, kernel, rows, indices=indices)
 
     def run(index: int) -> None:
-        own = arguments
+        function = common
         if partial is not None:
-            own = list(arguments)
-            own[place] = partial.data_ptr() + index * partial.stride(0) * partial.element_size()
-        function(starts[index], starts[index + 1], *own)
+            own = {**rows, "gw": partial[index]}
+            function = row_function(product, kernel, own, indices=indices)
+        function(starts[index], starts[index + 1])
 
     in_slices(run, count)
     if partial is not None:
         torch.sum(partial, 0, out=arrays["gw"])
+
+
+def row_function(
+    product: Product,
+    kernel: Kernel,
+    tensors: dict[str, Tensor],
+    blocks: Collection[str] = (),
+    indices: Sequence[Tensor | None] = (None, None, None),
+) -> Callable[[int, int], None]:
+    """The kernel as a function of the first and the last row.
+
+    Args:
+        product: in lane modes only.
+        kernel: what is computed.
+        tensors: inputs and outputs, the elements of a row side by side.
+        blocks: names of tensors that begin at the first row.
+        indices: order, source, and destination of the edges, or None.
+    """
+    function = _function(product, kernel)
+    arguments: list[int | None] = [None if t is None else t.data_ptr() for t in indices]
+    shifts: list[tuple[int, int, int]] = []
+    for name in INPUTS + OUTPUTS:
+        tensor = tensors.get(name)
+        if tensor is None:
+            arguments += [None, 0]
+            continue
+        stride = tensor.stride(0) if tensor.ndim == 2 else 0
+        if name in blocks:
+            shift = stride * tensor.element_size()
+            shifts.append((len(arguments), tensor.data_ptr(), shift))
+        arguments += [tensor.data_ptr(), stride]
+
+    def run(first: int, last: int) -> None:
+        for place, pointer, shift in shifts:
+            arguments[place] = pointer - first * shift
+        function(first, last, *arguments)
+
+    return run
 
 
 @functools.lru_cache(maxsize=4096)
@@ -154,7 +186,7 @@ def _function(product: Product, kernel: Kernel) -> Function:
 
 
 @functools.lru_cache(maxsize=4096)
-def _work(product: Product) -> int:
+def work_of_row(product: Product) -> int:
     """Multiply-adds of a row."""
     work = sum(
         len(path.pairs) * path.lane_segment.mul * scalar_group.mul

@@ -22,22 +22,18 @@ from symscape.contraction._triton_kernels import TileKernel
 
 __all__ = ["evaluate", "evaluate_edges", "interpreted", "is_available"]
 
+_HAS_TRITON = importlib.util.find_spec("triton") is not None
 _PROGRAMS = 512  # of the sum over rows for shared weights: enough to fill a GPU
 
 
 def is_available() -> bool:
     """Whether there is a Triton, and something that it can run on."""
-    return _has_triton() and (interpreted() or torch.cuda.is_available())
+    return _HAS_TRITON and (interpreted() or torch.cuda.is_available())
 
 
 def interpreted() -> bool:
     """Whether Triton's interpreter is switched on."""
-    return _has_triton() and os.environ.get("TRITON_INTERPRET") == "1"
-
-
-@functools.cache
-def _has_triton() -> bool:
-    return importlib.util.find_spec("triton") is not None
+    return _HAS_TRITON and os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def evaluate(product: Product, inputs: dict[str, Tensor], outputs: Sequence[str]) -> list[Tensor]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from symscape.contraction._compile import vector_width
 from symscape.contraction._ir import Writer
 from symscape.contraction._lanes import LanePath, ScalarGroup, group, uuu_paths
 from symscape.contraction._product import Path, Product, Segment, Table
@@ -66,7 +67,7 @@ class _Generator:
     def __init__(self, product: Product, kernel: Kernel) -> None:
         self.product, self.kernel = product, kernel
         self.groups, self.uuu = group(product), uuu_paths(product)
-        self.lanes_max = 4 if kernel.double else 8
+        self.lanes_max = vector_width(kernel.double)
         parameters = [("i64", "first"), ("i64", "last")]
         parameters += [("ptr", name) for name in ("order", "source", "destination")]
         for name in INPUTS + OUTPUTS:

@@ -28,12 +28,15 @@ class Lowered:
         joint: products of copies, or None.
         mixing: their sums, or None.
         ones: see above.
+        mixed: the paths with a sum over copies, whose parts are the joint product and the mixing;
+            or None.
     """
 
     direct: Product | None
     joint: Product | None
     mixing: Mixing | None
     ones: int
+    mixed: Product | None
 
 
 def lowered(product: Product) -> Lowered:
@@ -41,10 +44,11 @@ def lowered(product: Product) -> Lowered:
     direct = tuple(path for path in product.paths if path.mode in LANE_MODES)
     summed = [path for path in product.paths if path.mode not in LANE_MODES]
     if not summed:
-        return Lowered(product, None, None, 0)
+        return Lowered(product, None, None, 0, None)
     first = replace(product, paths=direct) if direct else None
+    mixed = replace(product, paths=tuple(summed)) if direct else product
     joint, mixing, numel = _split(product, summed)
-    return Lowered(first, joint, mixing, numel - product.weight_numel)
+    return Lowered(first, joint, mixing, numel - product.weight_numel, mixed)
 
 
 def _split(product: Product, summed: list[Path]) -> tuple[Product, Mixing, int]:

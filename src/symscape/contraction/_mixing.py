@@ -21,7 +21,14 @@ from symscape.contraction._product import Mixing, MixingPath, mixing_of
 from symscape.contraction._reference import mix_reference
 from symscape.contraction._threads import in_slices, slices
 
-__all__ = ["mix_rows"]
+__all__ = [
+    "contiguous_rows",
+    "mix_rows",
+    "mixing_function",
+    "mixing_work",
+    "reversed_mixing",
+    "transposed_weight",
+]
 
 _TYPES = [ctypes.c_int64] * 2 + [ctypes.c_void_p, ctypes.c_int64]
 _TYPES += [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
@@ -165,12 +172,12 @@ def is_eager(tensors: tuple) -> bool:
 def _run_product(key: str, x: Tensor, weight: Tensor, transposed: bool) -> Tensor:
     mixing = mixing_of(key)
     if transposed:
-        weight = _transposed_weight(mixing, weight)
-        mixing = _transposed(mixing)
-    x, weight = _contiguous_rows(x), weight.contiguous()
+        weight = transposed_weight(mixing, weight)
+        mixing = reversed_mixing(mixing)
+    x, weight = contiguous_rows(x), weight.contiguous()
     out = empty((x.shape[0], mixing.dim_out), x)
-    function = _function(mixing, x.dtype == torch.float64, False)
-    starts = slices(x.shape[0], _work(mixing))
+    function = mixing_function(mixing, x.dtype == torch.float64, False)
+    starts = slices(x.shape[0], mixing_work(mixing))
 
     def run(index: int) -> None:
         pointers = x.data_ptr(), x.stride(0), weight.data_ptr(), out.data_ptr(), out.stride(0)
@@ -182,9 +189,9 @@ def _run_product(key: str, x: Tensor, weight: Tensor, transposed: bool) -> Tenso
 
 def _run_gradient(key: str, x: Tensor, g: Tensor) -> Tensor:
     mixing = mixing_of(key)
-    x, g = _contiguous_rows(x), _contiguous_rows(g)
-    function = _function(mixing, x.dtype == torch.float64, True)
-    starts = slices(x.shape[0], _work(mixing))
+    x, g = contiguous_rows(x), contiguous_rows(g)
+    function = mixing_function(mixing, x.dtype == torch.float64, True)
+    starts = slices(x.shape[0], mixing_work(mixing))
     partial = x.new_zeros((max(1, len(starts) - 1), mixing.weight_numel))
 
     def run(index: int) -> None:
@@ -196,29 +203,33 @@ def _run_gradient(key: str, x: Tensor, g: Tensor) -> Tensor:
     return partial.sum(0)
 
 
-def _contiguous_rows(tensor: Tensor) -> Tensor:
+def contiguous_rows(tensor: Tensor) -> Tensor:
+    """The same numbers, with the elements of a row side by side."""
     return tensor if tensor.stride(1) == 1 else tensor.contiguous()
 
 
 @functools.lru_cache(maxsize=4096)
-def _function(mixing: Mixing, double: bool, gradient: bool) -> Function:
+def mixing_function(mixing: Mixing, double: bool, gradient: bool) -> Function:
+    """The kernel of the product, or of the gradient of the weights."""
     name = f"{mixing.key} {'gradient' if gradient else 'product'} {double}"
     make = weight_source if gradient else product_source
     return compiled(name, ENTRY, _TYPES, lambda: make(mixing, double))
 
 
 @functools.lru_cache(maxsize=4096)
-def _work(mixing: Mixing) -> int:
+def mixing_work(mixing: Mixing) -> int:
+    """Multiply-adds of a row."""
     return sum(path.in1.mul * path.out.mul * path.out.dim for path in mixing.paths)
 
 
 @functools.lru_cache(maxsize=4096)
-def _transposed(mixing: Mixing) -> Mixing:
+def reversed_mixing(mixing: Mixing) -> Mixing:
+    """The mixing in the other direction, from out to in."""
     paths = tuple(MixingPath(p.out, p.in1, p.weight, p.coefficient) for p in mixing.paths)
     return Mixing(mixing.dim_out, mixing.dim_in1, mixing.weight_numel, paths)
 
 
-def _transposed_weight(mixing: Mixing, weight: Tensor) -> Tensor:
+def transposed_weight(mixing: Mixing, weight: Tensor) -> Tensor:
     """The weights with the matrix of each path transposed in its place."""
     turned = torch.empty_like(weight)
     for path in mixing.paths:

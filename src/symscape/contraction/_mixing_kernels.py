@@ -13,14 +13,13 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from symscape.contraction._compile import vector_registers, vector_width
 from symscape.contraction._ir import Writer
 from symscape.contraction._product import Mixing, MixingPath, Segment
 
 __all__ = ["ENTRY", "product_source", "weight_source"]
 
 ENTRY = "mixing"
-_ACCUMULATORS = 12  # of 16 vector registers; the others hold weights and one element of x
-_COPIES = 4  # copies of the input in a tile of the gradient of the weights
 _ROWS = 60  # of a block; a multiple of the rows of all tiles
 
 
@@ -31,11 +30,11 @@ def product_source(mixing: Mixing, double: bool) -> str:
     """
     w = _writer(double)
     outs = sorted({path.out for path in mixing.paths if path.out.mul})
-    with _blocks(w) as (first, last):
+    with _blocks(w, "%first", "%last", _ROWS) as (first, last):
         _clear_rest(w, mixing, first, last)
         for out in outs:
             paths = [path for path in mixing.paths if path.out == out]
-            rows = max(1, _ACCUMULATORS // 2 // out.dim)
+            rows = max(1, _accumulators() // 2 // out.dim)
             with w.loop(first, last, rows) as z:
                 _row_tiles(w, out, paths, z, rows, double)
             if rows > 1:
@@ -47,16 +46,20 @@ def product_source(mixing: Mixing, double: bool) -> str:
 def weight_source(mixing: Mixing, double: bool) -> str:
     """The module of ``W[u, w] += sum_{zk} c x[z, u, k] out[z, w, k]``; arguments as above."""
     w = _writer(double)
-    with _blocks(w) as (first, last):
+    with _blocks(w, "%first", "%last", _ROWS) as (first, last):
         for path in mixing.paths:
             if path.in1.mul and path.out.mul:
                 depth = max(1, _ROWS // path.out.dim)
                 scratch = w.allocate(depth * path.out.dim * path.out.mul)
-                with w.loop(first, last, depth) as z:
-                    _gradient_tiles(w, path, z, depth, scratch, double)
-                with w.loop(_last_whole(w, first, last, depth), last) as z:
-                    _gradient_tiles(w, path, z, 1, scratch, double)
+                with _blocks(w, first, last, depth) as (z, end):
+                    count = w.integer("sub", end, z)
+                    _gradient_tiles(w, path, z, count, scratch, double)
     return w.text()
+
+
+def _accumulators() -> int:
+    """Registers for sums; the others hold weights and one element of x."""
+    return vector_registers() * 3 // 4
 
 
 def _writer(double: bool) -> Writer:
@@ -66,14 +69,12 @@ def _writer(double: bool) -> Writer:
 
 
 @contextmanager
-def _blocks(w: Writer) -> Iterator[tuple[str, str]]:
+def _blocks(w: Writer, first: str, last: str, size: int) -> Iterator[tuple[str, str]]:
     """Loop over blocks of rows that stay in the cache while all paths use them."""
-    count = w.integer(
-        "sdiv", w.integer("add", w.integer("sub", "%last", "%first"), _ROWS - 1), _ROWS
-    )
+    count = w.integer("sdiv", w.integer("add", w.integer("sub", last, first), size - 1), size)
     with w.loop(0, count) as block:
-        first = w.integer("add", "%first", w.integer("mul", block, _ROWS))
-        yield first, w.smaller(w.integer("add", first, _ROWS), "%last")
+        start = w.integer("add", first, w.integer("mul", block, size))
+        yield start, w.smaller(w.integer("add", start, size), last)
 
 
 def _last_whole(w: Writer, first: str, last: str, step: int) -> str:
@@ -99,9 +100,10 @@ def _clear_rest(w: Writer, mixing: Mixing, first: str, last: str) -> None:
 
 def _columns(mul: int, double: bool, vectors: int) -> Iterator[tuple[int, int, int, int]]:
     """Tiles of the copies of the output: (start, stop, lanes, vectors), the widest first."""
-    widest = 4 if double else 8
+    widest = vector_width(double)
     start = 0
-    for lanes, count in [(widest, vectors), (widest, 1), (4, 1), (2, 1), (1, 1)]:
+    narrower = [(lanes, 1) for lanes in (8, 4, 2, 1) if lanes < widest]
+    for lanes, count in [(widest, vectors), (widest, 1), *narrower]:
         width = lanes * count
         stop = start + (mul - start) // width * width
         if stop > start:
@@ -112,7 +114,7 @@ def _columns(mul: int, double: bool, vectors: int) -> Iterator[tuple[int, int, i
 def _row_tiles(
     w: Writer, out: Segment, paths: Sequence[MixingPath], z: str, rows: int, double: bool
 ) -> None:
-    vectors = 2 if 2 * rows * out.dim <= _ACCUMULATORS else 1
+    vectors = 2 if 2 * rows * out.dim <= _accumulators() else 1
     for start, stop, lanes, count in _columns(out.mul, double, vectors):
         if stop - start == lanes * count:
             _product_tile(w, out, paths, z, rows, str(start), lanes, count)
@@ -162,7 +164,7 @@ def _product_tile(
 
 
 def _gradient_tiles(
-    w: Writer, path: MixingPath, z: str, depth: int, scratch: str, double: bool
+    w: Writer, path: MixingPath, z: str, depth: str, scratch: str, double: bool
 ) -> None:
     """The part of the gradient from some rows, tile by tile of the weights."""
     dim, mul = path.out.dim, path.out.mul
@@ -174,8 +176,9 @@ def _gradient_tiles(
                 block = w.load_block(w.element(g, w.integer("mul", copy, dim)), dim, lanes)
                 for k, component in enumerate(block):
                     w.store(component, w.element(w.element(apart, k * mul), copy), lanes)
-    whole = path.in1.mul - path.in1.mul % _COPIES
-    for first, last, copies in [(0, whole, _COPIES), (whole, path.in1.mul, 1)]:
+    tile = vector_registers() // 4
+    whole = path.in1.mul - path.in1.mul % tile
+    for first, last, copies in [(0, whole, tile), (whole, path.in1.mul, 1)]:
         if first == last:
             continue
         with w.loop(first, last, copies) as u:
@@ -188,7 +191,7 @@ def _gradient_tile(
     w: Writer,
     path: MixingPath,
     z: str,
-    depth: int,
+    depth: str,
     scratch: str,
     u: str,
     copies: int,

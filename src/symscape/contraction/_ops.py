@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from symscape.contraction import _cpu, _cuda
+from symscape.contraction._mixed import evaluate_mixed
 from symscape.contraction._mixing import is_eager
 from symscape.contraction._product import product_of
 
@@ -84,6 +85,8 @@ def _evaluate(key: str, backend: str, outputs: str, nodes: int, *tensors: Any) -
     inputs = {n: t for n, t in zip(_ARGUMENTS, tensors) if t is not None}
     source, destination, by_source, by_destination = tensors[len(_ARGUMENTS) :]
     product, run = product_of(key), _cuda if backend == "cuda" else _cpu
+    if product.parts.mixed is not None:
+        return evaluate_mixed(product, inputs, outputs.split())
     if source is None:
         return run.evaluate(product, inputs, outputs.split())
     edges, orders = (source, destination), (by_source, by_destination)
@@ -200,7 +203,8 @@ def _vmap(info: Any, in_dims: tuple, *args: Any) -> tuple:
     batched = [t is not None and d is not None for t, d in zip(tensors, dims)]
     shared = tensors[2] is not None and moved[2].ndim - batched[2] == 1
     names = outputs.split()
-    if edges[0] is not None or (shared and (batched[2] or batched[6])):
+    mixed = product_of(key).parts.mixed is not None and "gw" in names
+    if edges[0] is not None or (shared and (batched[2] or batched[6] or mixed)):
         results = [
             derivatives(
                 key,
