@@ -109,7 +109,8 @@ def _platform() -> str:
     import llvmlite.binding as llvm
 
     features = llvm.get_host_cpu_features().flatten()
-    return f"{llvmlite.__version__} {llvm.get_host_cpu_name()} {features}"
+    registers = f"{vector_registers()} x {vector_width(False)}"
+    return f"{llvmlite.__version__} {llvm.get_host_cpu_name()} {features} {registers}"
 
 
 @functools.cache
