@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -150,6 +151,11 @@ class _Gradient(torch.autograd.Function):
     def vmap(info: Any, in_dims: tuple, *args: Any) -> tuple:
         key, x, g = args
         return _one_by_one(lambda x, g: _gradient(key, x, g), info, in_dims[1:], (x, g))
+
+
+# torch asks for them in every call, and takes longer to find them out than the rest of the call
+for _function in (_Product, _Gradient):
+    _function.forward.__signature__ = inspect.signature(_function.forward)  # type: ignore[union-attr]
 
 
 def _one_by_one(

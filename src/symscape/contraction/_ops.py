@@ -7,6 +7,7 @@ derivative of these is again a sum of such terms, which makes the set closed.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -255,6 +256,10 @@ class _Form(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: tuple, *args: Any) -> tuple:
         return _vmap(info, in_dims, *args)
+
+
+# torch asks for it in every call, and takes longer to find it out than the rest of the call
+_Form.forward.__signature__ = inspect.signature(_Form.forward)  # type: ignore[attr-defined]
 
 
 def derivatives(*args: Any) -> Sequence[Tensor]:
