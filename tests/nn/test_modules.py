@@ -100,7 +100,9 @@ def test_exports(name: str) -> None:
     module = make(name).eval()
     x = sample(module)
     program = torch.export.export(module, (x,))
-    assert all(torch.equal(a, b) for a, b in zip(outputs(program.module(), x), outputs(module, x)))
+    # operations of torch, where the module itself runs kernels: equal to rounding
+    for a, b in zip(outputs(program.module(), x), outputs(module, x)):
+        torch.testing.assert_close(a, b, rtol=1e-14, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["Activation", "Identity", "Extract", "ExtractIr"])

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from symscape.math._scaled import scaled
+
 __all__ = ["moment", "normalize2mom"]
 
 _Function = Callable[[Tensor], Tensor]
@@ -110,7 +112,7 @@ class normalize2mom(torch.nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The scaled function at ``x``."""
-        return self.f(x) if self._is_id else self.f(x).mul(self.cst)
+        return self.f(x) if self._is_id else scaled(self.f, self.cst, x)
 
 
 def _constant(f: _Function, exact: bool) -> float:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from symscape.math import normalize2mom
-from symscape.nn._blocks import check_dim, join
+from symscape.nn._blocks import check_dim
 from symscape.o3 import Irreps
+from symscape.o3._irrepwise import join
 
 __all__ = ["Activation"]
 
@@ -73,7 +74,7 @@ class Activation(torch.nn.Module):
         # a list with gaps, so that the names in the state dict are those of e3nn
         self.acts = torch.nn.ModuleList(normalized)  # type: ignore[arg-type]
         self.paths = [(mul, (ir.l, ir.p), act) for (mul, ir), act in zip(irreps_in, normalized)]
-        self._pieces = [(block.start, block.stop - block.start) for block in irreps_in.slices()]
+        self._pieces = _pieces(irreps_in, normalized)
 
     def forward(self, features: Tensor, dim: int = -1) -> Tensor:
         """Apply the functions.
@@ -89,15 +90,38 @@ class Activation(torch.nn.Module):
             ValueError: the axis has another length.
         """
         check_dim(features, self._dim, dim)
-        blocks = []
-        for (start, length), act in zip(self._pieces, self.acts):
-            block = features.narrow(dim, start, length)
-            blocks.append(block if act is None else act(block))
-        return join(blocks, features, dim)
+        if not self._pieces:
+            return features
+        acts = tuple(self.acts)
+        if len(self._pieces) == 1:
+            act = acts[self._pieces[0][1]]
+            return features if act is None else act(features)
+        blocks = features.split([length for length, _ in self._pieces], dim)
+        activated = []
+        for i, (_, block) in enumerate(self._pieces):
+            act = acts[block]
+            activated.append(blocks[i] if act is None else act(blocks[i]))
+        return join(activated, features, dim)
 
     def __repr__(self) -> str:
         acts = "".join(" " if act is None else "x" for act in self.acts)
         return f"Activation [{acts}] ({self.irreps_in} -> {self.irreps_out})"
+
+
+def _pieces(irreps: Irreps, acts: Sequence[normalize2mom | None]) -> tuple[tuple[int, int], ...]:
+    """Length of each piece of the axis with one function, and the first block with it."""
+    pieces: list[tuple[int, int]] = []
+    for i, ((mul, ir), act) in enumerate(zip(irreps, acts)):
+        if mul == 0:
+            continue
+        if pieces:
+            length, first = pieces[-1]
+            before = acts[first]
+            if (act and act.f) is (before and before.f):
+                pieces[-1] = (length + mul * ir.dim, first)
+                continue
+        pieces.append((mul * ir.dim, i))
+    return tuple(pieces)
 
 
 def _activated(ir: Any, act: Callable[[Tensor], Tensor]) -> tuple[int, int]:

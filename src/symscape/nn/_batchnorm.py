@@ -91,24 +91,27 @@ class BatchNorm(IrrepNormalization):
             )
         if input.numel() == 0:
             return input
-        x = widened(input).flatten(1, -2) if input.ndim > 2 else widened(input).unsqueeze(1)
+        x = widened(input)
         if not (self.training or self.instance):
-            out = self._rescale(x - self._spread(self.running_mean), self.running_var)
-            return out.reshape(input.shape).to(input.dtype)
-        over = 1 if self.instance else (0, 1)
-        mean = self._scalars(x).mean(over, keepdim=True)
-        centered = x - self._spread(mean)
-        variance = self._variance(centered)
+            out = self._with_statistics(x, self.running_mean, self.running_var)
+            return out.to(input.dtype)
+        x = x.flatten(1, -2) if x.ndim > 2 else x.unsqueeze(1)
+        if self.reduce == "mean":
+            out, mean, variance = self._by_own_statistics(x, self.instance)
+        else:
+            out, mean, variance = self._by_largest(x)
         if not self.instance:
             self._update(mean.flatten(), variance.flatten())
-        return self._rescale(centered, variance).reshape(input.shape).to(input.dtype)
+        return out.reshape(input.shape).to(input.dtype)
 
-    def _variance(self, centered: Tensor) -> Tensor:
-        if self.reduce == "max":
-            squares = self._squares(centered).amax(1, keepdim=True)
-        else:
-            squares = self._squares(centered).mean(1, keepdim=True)
-        return squares if self.instance else squares.mean(0, keepdim=True)
+    def _by_largest(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Normalize by the largest squares over the positions."""
+        mean = self._scalars(x).mean(1 if self.instance else (0, 1), keepdim=True)
+        centered = x - self._spread(mean)
+        variance = self._squares(centered).amax(1, keepdim=True)
+        if not self.instance:
+            variance = variance.mean(0, keepdim=True)
+        return self._rescale(centered, variance), mean, variance
 
     def _update(self, mean: Tensor, variance: Tensor) -> None:
         with torch.no_grad():

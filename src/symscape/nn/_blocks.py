@@ -1,62 +1,12 @@
-"""The irreps of a feature axis as runs of equal dimension, and what acts on them as a whole."""
+"""Parts that modules share: checks of features, and products that e3nn makes of tensor products."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from symscape.o3 import Irreps
-
-Runs = tuple[tuple[int, int], ...]
-"""Pairs (number of irreps, dimension of each), in the order of the feature axis."""
-
-
-def runs_of(irreps: Irreps) -> Runs:
-    """The longest runs of irreps of equal dimension, whatever their parity."""
-    runs: list[tuple[int, int]] = []
-    for mul, ir in irreps:
-        if mul == 0:
-            continue
-        if runs and runs[-1][1] == ir.dim:
-            runs[-1] = (runs[-1][0] + mul, ir.dim)
-        else:
-            runs.append((mul, ir.dim))
-    return tuple(runs)
-
-
-def join(parts: Sequence[Tensor], like: Tensor, dim: int = -1) -> Tensor:
-    """The parts side by side on the axis ``dim``, of length zero if there are none."""
-    if len(parts) == 1:
-        return parts[0]
-    return torch.cat(tuple(parts), dim) if parts else like.narrow(dim, 0, 0)
-
-
-def sum_components(x: Tensor, runs: Runs) -> Tensor:
-    """Sum over the components of each irrep: ``(..., dim)`` to ``(..., num_irreps)``."""
-    blocks = x.split([mul * dim for mul, dim in runs], -1)
-    sums = [
-        block if dim == 1 else block.unflatten(-1, (mul, dim)).sum(-1)
-        for block, (mul, dim) in zip(blocks, runs)
-    ]
-    return join(sums, x)
-
-
-def repeat_components(values: Tensor, runs: Runs) -> Tensor:
-    """A value per irrep, for each of its components: ``(..., num_irreps)`` to ``(..., dim)``."""
-    blocks = values.split([mul for mul, _ in runs], -1)
-    repeated = [
-        block if dim == 1 else block.unsqueeze(-1).expand(*block.shape, dim).flatten(-2)
-        for block, (_, dim) in zip(blocks, runs)
-    ]
-    return join(repeated, values)
-
-
-def scale_irreps(scalars: Tensor, x: Tensor, runs: Runs) -> Tensor:
-    """Each irrep of ``x``, ``(..., dim)``, times its scalar, ``(..., num_irreps)``."""
-    # measured on a CPU: twice as fast as a broadcast over the short axis of the components
-    return x * repeat_components(scalars, runs)
+from symscape.o3._irrepwise import runs_of, scale, squares
 
 
 def check_dim(features: Tensor, irreps_dim: int, dim: int = -1) -> None:
@@ -103,7 +53,7 @@ class ScaleIrreps(ProductBuffers):
         self.irreps_in1 = irreps_in1
         self.irreps_in2 = irreps_in2
         self.irreps_out = irreps_out
-        self._runs = runs_of(irreps_in2)
+        self.runs = runs_of(irreps_in2)
 
     def forward(self, scalars: Tensor, x: Tensor) -> Tensor:
         """Scale the irreps.
@@ -115,7 +65,7 @@ class ScaleIrreps(ProductBuffers):
         Returns:
             ``(..., irreps_out.dim)``.
         """
-        return scale_irreps(scalars, x, self._runs)
+        return scale(scalars, x, self.runs)
 
     def extra_repr(self) -> str:
         return f"{self.irreps_in1} x {self.irreps_in2} -> {self.irreps_out}"
@@ -135,7 +85,7 @@ class SquaredNorms(torch.nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., irreps.dim)`` to ``(..., num_irreps)``."""
-        return sum_components(x.square(), self._runs)
+        return squares(x, self._runs)
 
 
 def _scaled_irreps(scalars: Irreps, irreps: Irreps) -> Irreps:

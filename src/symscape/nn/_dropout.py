@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from symscape.nn._blocks import check_dim, repeat_components, runs_of
+from symscape.nn._blocks import check_dim
 from symscape.o3 import Irreps
+from symscape.o3._irrepwise import runs_of, scale
 
 __all__ = ["Dropout"]
 
@@ -57,8 +58,8 @@ class Dropout(torch.nn.Module):
             return x
         batch = x.shape[: min(1, x.ndim - 1)]
         keep = torch.cat([self._draw(x, batch, mul) for mul in self._muls], -1)
-        factors = repeat_components(keep, self._runs)
-        return x * factors.reshape(*batch, *[1] * (x.ndim - 1 - len(batch)), self._dim)
+        between = [1] * (x.ndim - 1 - len(batch))
+        return scale(keep.reshape(*batch, *between, keep.shape[-1]), x, self._runs)
 
     def _draw(self, x: Tensor, batch: tuple[int, ...], mul: int) -> Tensor:
         # block by block, which gives the draws of e3nn from the same state of the generator

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from symscape.nn._blocks import check_dim, join
+from symscape.nn._blocks import check_dim
 from symscape.o3 import Irrep, Irreps
+from symscape.o3._irrepwise import join
 
 __all__ = ["Extract", "ExtractIr"]
 

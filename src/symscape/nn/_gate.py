@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from symscape.nn._activation import Activation
-from symscape.nn._blocks import ScaleIrreps, check_dim, join
+from symscape.nn._blocks import ScaleIrreps, check_dim
 from symscape.o3 import Irreps
+from symscape.o3._irrepwise import join, scale_beside
 
 __all__ = ["Gate"]
 
@@ -67,7 +68,7 @@ class Gate(torch.nn.Module):
                 f"{self.irreps_gated}"
             )
         groups = (self.irreps_scalars, self.irreps_gates, self.irreps_gated)
-        self._irreps_in, self._pieces = _sorted_pieces(groups)
+        self._irreps_in, self._lengths, self._parts = _sorted_parts(groups)
         self._dim = self._irreps_in.dim
         self._has_scalars = self.irreps_scalars.dim > 0
         self._has_gated = self.irreps_gated.dim > 0
@@ -99,49 +100,44 @@ class Gate(torch.nn.Module):
             ValueError: the last axis has another length.
         """
         check_dim(features, self._dim)
-        scalars, gates, gated = (
-            join([features.narrow(-1, start, length) for start, length in pieces], features)
-            for pieces in self._pieces
-        )
-        parts = [self.act_scalars(scalars)] if self._has_scalars else []
-        if self._has_gated:
-            parts.append(self.mul(self.act_gates(gates), gated))
-        return join(parts, features)
+        pieces = features.split(self._lengths, -1)
+        scalars, gates, gated = (join([pieces[i] for i in part], features) for part in self._parts)
+        if not self._has_gated:
+            return self.act_scalars(scalars)
+        if not self._has_scalars:
+            return self.mul(self.act_gates(gates), gated)
+        return scale_beside(self.act_scalars(scalars), self.act_gates(gates), gated, self.mul.runs)
 
     def __repr__(self) -> str:
         return f"Gate ({self.irreps_in} -> {self.irreps_out})"
 
 
-_Pieces = tuple[tuple[int, int], ...]
+def _sorted_parts(
+    groups: Sequence[Irreps],
+) -> tuple[Irreps, list[int], tuple[tuple[int, ...], ...]]:
+    """The groups as one sorted input.
 
-
-def _sorted_pieces(groups: Sequence[Irreps]) -> tuple[Irreps, tuple[_Pieces, ...]]:
-    """The groups as one sorted input, and where in it (start, length) each group's blocks lie."""
+    Returns:
+        The input, the lengths of its pieces, and the pieces of each group in the group's order.
+    """
     blocks = [
         (ir, mul, group, position)
         for group, irreps in enumerate(groups)
         for position, (mul, ir) in enumerate(irreps)
     ]
     # the sort is stable: equal irreps stay in the order of the groups
-    start = 0
-    found: dict[tuple[int, int], tuple[int, int]] = {}
     blocks.sort(key=lambda block: block[0])
+    irreps_in = Irreps([(mul, ir) for ir, mul, _, _ in blocks]).simplify()
+    lengths: list[int] = []
+    parts: list[list[tuple[int, int]]] = [[] for _ in groups]  # first position, piece
+    last: tuple[int, int] | None = None
     for ir, mul, group, position in blocks:
-        found[group, position] = (start, mul * ir.dim)
-        start += mul * ir.dim
-    pieces = tuple(
-        _merged([found[group, position] for position in range(len(irreps))])
-        for group, irreps in enumerate(groups)
-    )
-    return Irreps([(mul, ir) for ir, mul, _, _ in blocks]).simplify(), pieces
-
-
-def _merged(pieces: Sequence[tuple[int, int]]) -> _Pieces:
-    """Neighbors in one piece, empty ones left out."""
-    merged: list[tuple[int, int]] = []
-    for start, length in pieces:
-        if merged and sum(merged[-1]) == start:
-            merged[-1] = (merged[-1][0], merged[-1][1] + length)
-        elif length:
-            merged.append((start, length))
-    return tuple(merged)
+        if mul == 0:
+            continue
+        if last == (group, position - 1):  # the next block of the group: the same piece
+            lengths[-1] += mul * ir.dim
+        else:
+            parts[group].append((position, len(lengths)))
+            lengths.append(mul * ir.dim)
+        last = (group, position)
+    return irreps_in, lengths, tuple(tuple(piece for _, piece in sorted(p)) for p in parts)

@@ -72,10 +72,8 @@ class InstanceNorm(IrrepNormalization):
             )
         if input.numel() == 0:
             return input
-        x = x.flatten(1, -2)
-        centered = x - self._spread(self._scalars(x).mean(1, keepdim=True))
-        variance = self._squares(centered).mean(1, keepdim=True)
-        return self._rescale(centered, variance).reshape(input.shape).to(input.dtype)
+        out, _, _ = self._by_own_statistics(x.flatten(1, -2), per_sample=True)
+        return out.reshape(input.shape).to(input.dtype)
 
     def _graphs(self, x: Tensor, batch: Tensor, num_graphs: int | None) -> Tensor:
         if x.ndim != 2 or batch.shape != x.shape[:1]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from symscape.o3._irreps import Irreps, IrrepsLike
+from symscape.o3._irrepwise import runs_of, squares
 from symscape.o3._tensor_product import TensorProduct
 
 __all__ = ["Norm"]
@@ -28,7 +29,10 @@ class Norm(torch.nn.Module):
         super().__init__()
         self.irreps_in = Irreps(irreps_in).simplify()
         self.squared = squared
-        # the scalar in x times x is the square of its norm over sqrt(2l+1)
+        self._dim = self.irreps_in.dim
+        self._runs = runs_of(self.irreps_in)
+        # for the state dict, and as e3nn has it; the scalar in x times x is the square of its norm
+        # over sqrt(2l+1)
         self.tp = TensorProduct(
             self.irreps_in,
             self.irreps_in,
@@ -50,7 +54,12 @@ class Norm(torch.nn.Module):
         Raises:
             ValueError: features of another shape.
         """
-        square = self.tp(features, features)
+        if features.ndim == 0 or features.shape[-1] != self._dim:
+            raise ValueError(
+                f"features must have the shape (..., {self._dim}), of {self.irreps_in}; got "
+                f"{tuple(features.shape)}"
+            )
+        square = squares(features, self._runs)
         if self.squared:
             return square
         # the derivative of the root is infinite at 0; NaN is not caught by this comparison

@@ -98,7 +98,8 @@ class SO3Grid(nn.Module):
                 f"features must have {n} coefficients for lmax = {self.lmax}; "
                 f"got {features.shape[-1]}"
             )
-        signal = features @ self.D.flatten(0, 2).mT / math.sqrt(n)
+        # the coefficients are fewer than the points
+        signal = (features / math.sqrt(n)) @ self.D.flatten(0, 2).mT
         return signal.unflatten(-1, self.D.shape[:3])
 
     def from_grid(self, features: Tensor) -> Tensor:
@@ -123,5 +124,5 @@ class SO3Grid(nn.Module):
                 f"resolution must be at least lmax + 1 = {self.lmax + 1} for from_grid; "
                 f"got {self.res_beta // 2}"
             )
-        weighted = features * self.qw[:, None] * math.sqrt(self.D.shape[-1])
-        return weighted.flatten(-3) @ self.D.flatten(0, 2)
+        weights = self.qw[:, None, None] * math.sqrt(self.D.shape[-1])
+        return features.flatten(-3) @ (self.D * weights).flatten(0, 2)
