@@ -20,7 +20,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from symscape.diffeo import MaximumEntropy, field, relative_stability, sample_seeds, warp, zoo
+from symscape.diffeo import MaximumEntropy, relative_stability, sample_seeds, warp, zoo
 from symscape.diffeo._stability import measure_distances
 
 REPEATS = 7
@@ -90,11 +90,7 @@ def deforming(n: int, batch: int, goal: float) -> None:
             flush=True,
         )
     fields = ensemble.fields(n, seeds)
-
-    def sampled() -> Tensor:
-        return field(ensemble.coefficients(seeds, torch.float32), n)
-
-    sampling, warping = medians(sampled, lambda: warp(x, fields))
+    sampling, warping = medians(lambda: ensemble.fields(n, seeds), lambda: warp(x, fields))
     verdict = "met" if sampling <= 0.3 * warping else "MISSED"
     print(f"{n}x{n}x3 c=n: sampling over warp {sampling / warping:.2f} | goal 0.3: {verdict}")
     if importlib.util.find_spec("kornia") is None:

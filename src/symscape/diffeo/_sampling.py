@@ -41,11 +41,7 @@ def sampled_fields(seeds: Tensor, scale: Tensor, n: int, dtype: torch.dtype) -> 
     c = len(scale)
     check_seeds(seeds, c)
     halves = min(n, c) >= _MANY_MODES
-    # coefficients are drawn as the first product wants them: transposed, and odd modes first
-    order = torch.cat(_parities(c)) if halves else torch.arange(c)
-    counters, deviations = (
-        table.T[order][:, order].flatten() for table in (mode_counters(c), scale.to(dtype))
-    )
+    counters, deviations = _counters(c, halves), _ordered(scale.to(dtype), halves)
     transform = _transform_halves if halves else _transform
     seeds = seeds.contiguous()
     out = torch.empty(len(seeds), 2, n, n, dtype=dtype)
@@ -56,6 +52,20 @@ def sampled_fields(seeds: Tensor, scale: Tensor, n: int, dtype: torch.dtype) -> 
         _kernels.draw(some, counters, deviations, drawn)
         transform(drawn.view(-1, c, c), out[first : first + step].view(-1, n, n))
     return out
+
+
+def _ordered(table: Tensor, halves: bool) -> Tensor:
+    """Numbers of the modes (c, c) as the first product wants them, (c c,): transposed, and odd
+    modes first where the halves are apart."""
+    if halves:
+        order = torch.cat(_parities(len(table)))
+        table = table[order][:, order]
+    return table.T.flatten()
+
+
+@functools.lru_cache(maxsize=16)
+def _counters(c: int, halves: bool) -> Tensor:
+    return _ordered(mode_counters(c), halves)
 
 
 class _Tables(NamedTuple):
