@@ -15,6 +15,7 @@ from symscape.contraction._contract import (
     convolve,
     mix,
 )
+from symscape.contraction._memory import idle_memory, release_memory
 from symscape.contraction._product import (
     MODES,
     Mixing,
@@ -38,6 +39,8 @@ __all__ = [
     "contract",
     "contract_right",
     "convolve",
+    "idle_memory",
     "mix",
     "path_shape",
+    "release_memory",
 ]

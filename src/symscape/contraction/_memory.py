@@ -1,40 +1,92 @@
-"""Memory for large results."""
+"""Memory for large results, which is used again when they are gone.
+
+A large tensor of torch on the CPU is fresh memory from the system, and goes back there when it is
+freed. The system hands it out page by page, filled with zeros, which takes several times as long as
+to write a product into it. A training step asks for the same sizes again and again; here the blocks
+of the last step serve the next one.
+"""
 
 from __future__ import annotations
 
 import ctypes
-import functools
+import math
+import mmap
+import os
 import sys
-from collections.abc import Callable
+import weakref
+from collections import deque
 
+import torch
 from torch import Tensor
 
-__all__ = ["empty"]
+__all__ = ["empty", "idle_memory", "release_memory"]
 
-_LARGE = 16 << 20  # bytes; smaller blocks are reused by the allocator, with their pages
-_PAGE = 4096
-_HUGE_PAGES = 14  # MADV_HUGEPAGE of Linux
+_LARGE = 1 << 20  # bytes; smaller blocks are reused by the allocator of the C library
+_HUGE_PAGE = 2 << 20
+_LIMIT = int(os.environ.get("SYMSCAPE_IDLE_MEMORY", "1024")) << 20
+
+# Tensors are freed by any thread, at any time. Each step below is one operation of a deque or a
+# dictionary, which no other thread can interrupt.
+_idle: dict[int, deque[mmap.mmap]] = {}
 
 
 def empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """An uninitialized tensor; a large one on huge pages, where the system has them.
+    """An uninitialized tensor on the CPU, of the dtype of another.
 
-    A large tensor is fresh memory, which the system hands out page by page as it is touched. With
-    pages of 4 kB that takes several times as long as to write a product into it.
+    Large ones get a block that an earlier result has left, or a new one on huge pages, where the
+    system has them. Blocks return when nothing refers to a tensor's storage any more.
     """
-    tensor = like.new_empty(shape)
-    size = tensor.numel() * tensor.element_size()
-    if size >= _LARGE:
-        start = -(-tensor.data_ptr() // _PAGE) * _PAGE
-        _advise()(start, tensor.data_ptr() + size - start)
-    return tensor
+    count = math.prod(shape)
+    bytes_needed = count * like.element_size()
+    if bytes_needed < _LARGE or not _LIMIT or not sys.platform.startswith("linux"):
+        return like.new_empty(shape)
+    size = _rounded(bytes_needed)
+    block = _taken(size)
+    view = (ctypes.c_char * len(block)).from_buffer(block)
+    weakref.finalize(view, _give, size, block).atexit = False
+    start = -ctypes.addressof(view) % _HUGE_PAGE
+    return torch.frombuffer(view, dtype=like.dtype, count=count, offset=start).view(shape)
 
 
-@functools.cache
-def _advise() -> Callable[[int, int], object]:
-    if not sys.platform.startswith("linux"):
-        return lambda start, size: None
-    madvise = ctypes.CDLL(None).madvise
-    madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    # it is advice: a system that does not take it says so, and nothing changes
-    return lambda start, size: madvise(start, size, _HUGE_PAGES)
+def idle_memory() -> int:
+    """Bytes that wait for the next large result.
+
+    At most `SYMSCAPE_IDLE_MEMORY` mebibytes, an environment variable read at import: 1024 if it is
+    not set; with 0 every result is fresh memory.
+    """
+    return sum(size * len(blocks) for size, blocks in list(_idle.items()))
+
+
+def release_memory() -> None:
+    """Give idle memory back to the system."""
+    _idle.clear()
+
+
+def _rounded(size: int) -> int:
+    """Sizes that differ by less than an eighth share their blocks."""
+    step = 1 << (size.bit_length() - 4)
+    return -(-size // step) * step
+
+
+def _taken(size: int) -> mmap.mmap:
+    try:
+        return _idle[size].pop()
+    except (KeyError, IndexError):
+        # private: after a fork a child must not write into its parent's results
+        block = mmap.mmap(-1, size + _HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        block.madvise(mmap.MADV_HUGEPAGE)
+        return block
+
+
+def _give(size: int, block: mmap.mmap) -> None:
+    """Keep a block; blocks of sizes that were asked for longest ago make room for it."""
+    for other in list(_idle):
+        while idle_memory() + size > _LIMIT:
+            try:
+                _idle[other].popleft()
+            except (KeyError, IndexError):
+                break
+    if idle_memory() + size <= _LIMIT:
+        blocks = _idle.pop(size, deque())
+        blocks.append(block)
+        _idle[size] = blocks
