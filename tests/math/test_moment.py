@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from symscape.math import moment, normalize2mom
+from symscape.math._sampled_constants import SAMPLED_CONSTANTS
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,64 @@ def test_constants_of_e3nn() -> None:
     for f, constant in constants.items():
         assert normalize2mom(f).cst == pytest.approx(constant, abs=5e-8)
     assert normalize2mom(F.silu, exact=True).cst == pytest.approx(1.6765325, abs=5e-8)
+
+
+@pytest.mark.parametrize("f", SAMPLED_CONSTANTS)
+def test_known_constants_are_those_of_the_samples(f) -> None:
+    second = float(moment(f, 2, dtype=torch.float64))
+    assert SAMPLED_CONSTANTS[f] == pytest.approx(second**-0.5, rel=1e-14)
+    assert normalize2mom(f).cst == SAMPLED_CONSTANTS[f]
+
+
+@pytest.mark.parametrize("make", [torch.nn.SiLU, torch.nn.Tanh, torch.nn.ReLU, torch.nn.SELU])
+def test_modules_have_the_constants_of_their_functions(make) -> None:
+    module = make()
+    second = float(moment(module, 2, dtype=torch.float64))
+    assert normalize2mom(module).cst == pytest.approx(second**-0.5, rel=1e-14)
+
+
+def test_samples_are_not_changed_by_functions_in_place() -> None:
+    before = moment(torch.tanh, 2, dtype=torch.float64)
+    normalize2mom(torch.nn.ELU(inplace=True))
+    assert torch.equal(moment(torch.tanh, 2, dtype=torch.float64), before)
+
+
+MANY, FEW = (200, 200), (3, 4)
+
+
+@pytest.mark.parametrize("shape", [MANY, FEW])
+@pytest.mark.parametrize("f", [F.silu, F.gelu, F.relu, torch.relu, torch.sigmoid, torch.tanh])
+def test_scaled_functions_in_one_pass(f, shape) -> None:
+    """With and without gradients, the values and derivatives of the product, and x as it was."""
+    scaled = normalize2mom(f)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+    g = torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+    before = x.detach().clone()
+    with torch.no_grad():
+        assert torch.equal(scaled(x), f(x) * scaled.cst)
+    results = []
+    for y in (scaled(x), f(x) * scaled.cst):
+        (plain,) = torch.autograd.grad(y, x, g.detach(), retain_graph=True)
+        (first,) = torch.autograd.grad(y, x, g, create_graph=True)
+        results.append([y, plain, first, *torch.autograd.grad(first.square().sum(), (x, g))])
+    for a, b in zip(*results):
+        torch.testing.assert_close(a, b, rtol=1e-13, atol=1e-13)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("f", [F.silu, F.relu, torch.sigmoid, torch.tanh])
+def test_scaled_functions_under_transformations(f) -> None:
+    scaled = normalize2mom(f)
+    x = torch.randn(200, 200, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = f(x) * scaled.cst
+    assert torch.equal(torch.func.vmap(scaled)(x), expected)
+    compiled = torch.compile(scaled, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(x), expected)
+    torch._dynamo.reset()
+    derivative = torch.func.grad(lambda x: scaled(x).sum())(x)
+    _, tangent = torch.func.jvp(scaled, (x,), (torch.ones_like(x),))
+    torch.testing.assert_close(tangent, derivative, rtol=1e-13, atol=1e-13)
 
 
 def test_scaled_function_has_unit_second_moment() -> None:

@@ -1,14 +1,15 @@
-"""A function times a constant, without an extra pass over memory where torch allows it."""
+"""Functions times constants, without extra passes over memory where torch allows it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["scaled"]
+__all__ = ["constant_vector", "scaled", "scaled_beside"]
 
 _aten = torch.ops.aten
 
@@ -58,6 +59,60 @@ def scaled(f: Callable[[Tensor], Tensor], constant: float, x: Tensor) -> Tensor:
     return _Scaled.apply(x, f, constant, rule)
 
 
+def scaled_beside(
+    fs: Sequence[Callable[[Tensor], Tensor] | None],
+    constants: Sequence[float],
+    lengths: Sequence[int],
+    x: Tensor,
+    dim: int,
+) -> Tensor:
+    """Functions of the pieces of an axis, times constants, side by side.
+
+    Args:
+        fs: a function for each piece; None leaves it as it is.
+        constants: their constants.
+        lengths: those of the pieces.
+        x: any shape.
+        dim: the axis.
+    """
+    pieces = x.split(lengths, dim)
+    values = [pieces[i] if f is None else f(pieces[i]) for i, f in enumerate(fs)]
+    if not _is_eager(x) or any(type(value) is not Tensor for value in values):
+        scaled_values = [v if c == 1.0 else v * c for v, c in zip(values, constants)]
+        return torch.cat(scaled_values, dim)
+    if x.numel() < _MANY and dim == -1:
+        return torch.cat(values, dim) * constant_vector(
+            x.dtype, x.device, tuple(zip(lengths, constants))
+        )
+    if torch.is_grad_enabled() and any(value.requires_grad for value in values):
+        return _Beside.apply(constants, lengths, dim, *values)
+    return _beside(constants, lengths, dim, values)
+
+
+@functools.lru_cache(maxsize=256)
+def constant_vector(
+    dtype: torch.dtype, device: torch.device, constants: tuple[tuple[int, float], ...]
+) -> Tensor:
+    """A constant for each place of an axis, out of those of its pieces."""
+    values = [constant for length, constant in constants for _ in range(length)]
+    with torch.inference_mode(False):  # it may be saved for gradients later
+        return torch.tensor(values, dtype=dtype, device=device)
+
+
+def _beside(
+    constants: Sequence[float], lengths: Sequence[int], dim: int, values: Sequence[Tensor]
+) -> Tensor:
+    shape = list(values[0].shape)
+    shape[dim] = sum(lengths)
+    out = values[0].new_empty(shape)
+    for place, value, constant in zip(out.split(lengths, dim), values, constants):
+        if constant == 1.0:
+            place.copy_(value)
+        else:
+            torch.mul(value, constant, out=place)
+    return out
+
+
 def _rule_of(f: Callable[[Tensor], Tensor]) -> Rule | None:
     try:
         return _RULES.get(f)
@@ -96,3 +151,18 @@ class _Scaled(torch.autograd.Function):
             (found,) = torch.autograd.grad(value, x, grad, create_graph=True)
             return found, None, None, None
         return ctx.rule.backward(grad, ctx.saved_tensors[-1]).mul_(ctx.constant), None, None, None
+
+
+class _Beside(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, constants: Sequence[float], lengths: Sequence[int], dim: int, *values: Tensor
+    ) -> Tensor:
+        ctx.constants, ctx.lengths, ctx.dim = constants, lengths, dim
+        return _beside(constants, lengths, dim, values)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple:
+        pieces = grad.split(ctx.lengths, ctx.dim)
+        found = (p if c == 1.0 else p * c for p, c in zip(pieces, ctx.constants))
+        return None, None, None, *found

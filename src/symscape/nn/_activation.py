@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from symscape.math import normalize2mom
-from symscape.nn._blocks import check_dim
+from symscape.math._scaled import scaled_beside
+from symscape.nn._blocks import check_dim, is_observed
 from symscape.o3 import Irreps
 from symscape.o3._irrepwise import join
 
@@ -29,6 +30,27 @@ def parity_of(f: Callable[[Tensor], Tensor]) -> int:
     if (right - left).abs().max() < _PROBE_TOLERANCE:
         return 1
     return -1 if (right + left).abs().max() < _PROBE_TOLERANCE else 0
+
+
+class Piece(NamedTuple):
+    """A part of the axis with one function.
+
+    Attributes:
+        length: of the part.
+        act: the function, normalized; None if nothing happens.
+    """
+
+    length: int
+    act: normalize2mom | None
+
+    @property
+    def constant(self) -> float:
+        """By which the function is multiplied."""
+        return 1.0 if self.act is None else self.act.cst
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The function without its constant."""
+        return x if self.act is None else self.act.f(x)
 
 
 class Activation(torch.nn.Module):
@@ -74,7 +96,9 @@ class Activation(torch.nn.Module):
         # a list with gaps, so that the names in the state dict are those of e3nn
         self.acts = torch.nn.ModuleList(normalized)  # type: ignore[arg-type]
         self.paths = [(mul, (ir.l, ir.p), act) for (mul, ir), act in zip(irreps_in, normalized)]
-        self._pieces = _pieces(irreps_in, normalized)
+        dims = [mul * ir.dim for mul, ir in irreps_in]
+        # lengths, and functions
+        self._pieces = tuple(zip(*merged(Piece(dim, act) for dim, act in zip(dims, normalized))))
 
     def forward(self, features: Tensor, dim: int = -1) -> Tensor:
         """Apply the functions.
@@ -92,36 +116,37 @@ class Activation(torch.nn.Module):
         check_dim(features, self._dim, dim)
         if not self._pieces:
             return features
-        acts = tuple(self.acts)
-        if len(self._pieces) == 1:
-            act = acts[self._pieces[0][1]]
-            return features if act is None else act(features)
-        blocks = features.split([length for length, _ in self._pieces], dim)
-        activated = []
-        for i, (_, block) in enumerate(self._pieces):
-            act = acts[block]
-            activated.append(blocks[i] if act is None else act(blocks[i]))
-        return join(activated, features, dim)
+        lengths, acts = self._pieces
+        if len(acts) == 1:
+            return features if acts[0] is None else acts[0](features)
+        if is_observed(*acts):
+            blocks = features.split(lengths, dim)
+            called = [block if act is None else act(block) for act, block in zip(acts, blocks)]
+            return join(called, features, dim)
+        fs = [None if act is None else act.f for act in acts]
+        constants = [1.0 if act is None else act.cst for act in acts]
+        return scaled_beside(fs, constants, lengths, features, dim)
 
     def __repr__(self) -> str:
         acts = "".join(" " if act is None else "x" for act in self.acts)
         return f"Activation [{acts}] ({self.irreps_in} -> {self.irreps_out})"
 
 
-def _pieces(irreps: Irreps, acts: Sequence[normalize2mom | None]) -> tuple[tuple[int, int], ...]:
-    """Length of each piece of the axis with one function, and the first block with it."""
-    pieces: list[tuple[int, int]] = []
-    for i, ((mul, ir), act) in enumerate(zip(irreps, acts)):
-        if mul == 0:
+def merged(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
+    """The pieces, neighbors with the same function in one, empty ones left out."""
+    found: list[Piece] = []
+    for piece in pieces:
+        if piece.length == 0:
             continue
-        if pieces:
-            length, first = pieces[-1]
-            before = acts[first]
-            if (act and act.f) is (before and before.f):
-                pieces[-1] = (length + mul * ir.dim, first)
-                continue
-        pieces.append((mul * ir.dim, i))
-    return tuple(pieces)
+        if found and _function(found[-1]) is _function(piece):
+            found[-1] = found[-1]._replace(length=found[-1].length + piece.length)
+        else:
+            found.append(piece)
+    return tuple(found)
+
+
+def _function(piece: Piece) -> Callable[[Tensor], Tensor] | None:
+    return None if piece.act is None else piece.act.f
 
 
 def _activated(ir: Any, act: Callable[[Tensor], Tensor]) -> tuple[int, int]:

@@ -23,6 +23,20 @@ def check_dim(features: Tensor, irreps_dim: int, dim: int = -1) -> None:
         )
 
 
+def is_observed(*modules: torch.nn.Module | None) -> bool:
+    """Whether somebody is to be told when one of the modules is called, so that it has to be."""
+    return any(
+        module is not None
+        and (
+            module._forward_hooks
+            or module._forward_pre_hooks
+            or module._backward_hooks
+            or module._backward_pre_hooks
+        )
+        for module in modules
+    )
+
+
 class ProductBuffers(torch.nn.Module):
     """The buffers that a tensor product without weights has in e3nn, so that checkpoints fit.
 

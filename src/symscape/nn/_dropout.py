@@ -58,6 +58,8 @@ class Dropout(torch.nn.Module):
             return x
         batch = x.shape[: min(1, x.ndim - 1)]
         keep = torch.cat([self._draw(x, batch, mul) for mul in self._muls], -1)
+        if self.p < 1:
+            keep.div_(1 - self.p)
         between = [1] * (x.ndim - 1 - len(batch))
         return scale(keep.reshape(*batch, *between, keep.shape[-1]), x, self._runs)
 
@@ -65,7 +67,7 @@ class Dropout(torch.nn.Module):
         # block by block, which gives the draws of e3nn from the same state of the generator
         if self.p == 1:
             return x.new_zeros(*batch, mul)
-        return x.new_empty(*batch, mul).bernoulli_(1 - self.p).div_(1 - self.p)
+        return x.new_empty(*batch, mul).bernoulli_(1 - self.p)
 
     def __repr__(self) -> str:
         return f"Dropout ({self.irreps}, p={self.p})"

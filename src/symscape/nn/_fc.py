@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from symscape.math import normalize2mom
+from symscape.nn._blocks import is_observed
 
 __all__ = ["FullyConnectedNet"]
 
@@ -19,7 +20,7 @@ class _Layer(torch.nn.Module):
         self,
         h_in: int,
         h_out: int,
-        act: torch.nn.Module | None,
+        act: normalize2mom | None,
         var_in: float,
         var_out: float,
     ) -> None:
@@ -36,6 +37,13 @@ class _Layer(torch.nn.Module):
             return x @ (self.weight * (self.var_out / (self.h_in * self.var_in)) ** 0.5)
         activated = self.act(x @ (self.weight * (self.h_in * self.var_in) ** -0.5))
         return activated if self.var_out == 1 else activated * self.var_out**0.5
+
+    def without_constant(self, x: Tensor, constant: float) -> tuple[Tensor, float]:
+        """For an input times a constant, the output and the constant that it lacks."""
+        constant *= (self.h_in * self.var_in) ** -0.5
+        if self.act is None:
+            return x @ (self.weight * (constant * self.var_out**0.5)), 1.0
+        return self.act.f(x @ (self.weight * constant)), self.act.cst * self.var_out**0.5
 
     def __repr__(self) -> str:
         act = "None" if self.act is None else type(self.act).__name__
@@ -96,6 +104,24 @@ class FullyConnectedNet(torch.nn.Sequential):
                 variance_out if i == last else 1,
             )
             setattr(self, f"layer{i}", layer)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The output of the net.
+
+        Args:
+            input: ``(..., hs[0])``.
+
+        Returns:
+            ``(..., hs[-1])``.
+        """
+        layers = [layer for layer in self if type(layer) is _Layer]
+        if len(layers) < len(self) or is_observed(*layers, *(layer.act for layer in layers)):
+            return super().forward(input)
+        # the constants of the activations go into the next weights, which are fewer
+        x, constant = input, 1.0
+        for layer in layers:
+            x, constant = layer.without_constant(x, constant)
+        return x if constant == 1.0 else x * constant
 
     def __repr__(self) -> str:
         return f"FullyConnectedNet{self.hs}"

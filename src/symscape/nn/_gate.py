@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from symscape.nn._activation import Activation
-from symscape.nn._blocks import ScaleIrreps, check_dim
-from symscape.o3 import Irreps
-from symscape.o3._irrepwise import join, scale_beside
+from symscape.math import normalize2mom
+from symscape.math._scaled import constant_vector
+from symscape.nn._activation import Activation, Piece, merged
+from symscape.nn._blocks import ScaleIrreps, check_dim, is_observed
+from symscape.o3 import Irrep, Irreps
+from symscape.o3._irrepwise import gate, has_kernels, join
 
 __all__ = ["Gate"]
 
@@ -67,15 +69,29 @@ class Gate(torch.nn.Module):
                 f"allowed: {self.irreps_gated.num_irreps}, one for each irrep of irreps_gated = "
                 f"{self.irreps_gated}"
             )
-        groups = (self.irreps_scalars, self.irreps_gates, self.irreps_gated)
-        self._irreps_in, self._lengths, self._parts = _sorted_parts(groups)
-        self._dim = self._irreps_in.dim
         self._has_scalars = self.irreps_scalars.dim > 0
         self._has_gated = self.irreps_gated.dim > 0
         self.act_scalars = Activation(self.irreps_scalars, act_scalars)
         self.act_gates = Activation(self.irreps_gates, act_gates)
         self.mul = ScaleIrreps(self.act_gates.irreps_out, self.irreps_gated)
         self._irreps_out = self.act_scalars.irreps_out + self.mul.irreps_out
+        groups = [
+            _blocks(0, self.irreps_scalars, self.act_scalars),
+            _blocks(1, self.irreps_gates, self.act_gates),
+            _blocks(2, self.irreps_gated, None),
+        ]
+        # the sort is stable: equal irreps stay in the order of the groups
+        blocks = sorted((block for group in groups for block in group), key=lambda b: b.ir)
+        self._irreps_in = Irreps([(block.mul, block.ir) for block in blocks]).simplify()
+        self._dim = self._irreps_in.dim
+        self._lengths, self._parts = _parts(blocks)
+        self._watched = (
+            self.act_scalars,
+            self.act_gates,
+            self.mul,
+            *self.act_scalars.acts,
+            *self.act_gates.acts,
+        )
 
     @property
     def irreps_in(self) -> Irreps:
@@ -100,44 +116,72 @@ class Gate(torch.nn.Module):
             ValueError: the last axis has another length.
         """
         check_dim(features, self._dim)
-        pieces = features.split(self._lengths, -1)
-        scalars, gates, gated = (join([pieces[i] for i in part], features) for part in self._parts)
-        if not self._has_gated:
-            return self.act_scalars(scalars)
-        if not self._has_scalars:
-            return self.mul(self.act_gates(gates), gated)
-        return scale_beside(self.act_scalars(scalars), self.act_gates(gates), gated, self.mul.runs)
+        blocks = features.split(self._lengths, -1)
+        if not self._has_gated or not has_kernels(features) or is_observed(*self._watched):
+            return self._in_modules(blocks, features)
+        first, gates, gated = (
+            join([piece(blocks[i]) for i, piece in part], features) for part in self._parts
+        )
+        constants = constant_vector(
+            features.dtype,
+            features.device,
+            tuple((piece.length, piece.constant) for part in self._parts[:2] for _, piece in part),
+        )
+        return gate(first, gates, gated, constants, self.mul.runs)
+
+    def _in_modules(self, blocks: Sequence[Tensor], features: Tensor) -> Tensor:
+        """The same by the modules that this one consists of."""
+        scalars, gates, gated = (
+            join([blocks[i] for i, _ in part], features) for part in self._parts
+        )
+        parts = [self.act_scalars(scalars)] if self._has_scalars else []
+        if self._has_gated:
+            parts.append(self.mul(self.act_gates(gates), gated))
+        return join(parts, features)
 
     def __repr__(self) -> str:
         return f"Gate ({self.irreps_in} -> {self.irreps_out})"
 
 
-def _sorted_parts(
-    groups: Sequence[Irreps],
-) -> tuple[Irreps, list[int], tuple[tuple[int, ...], ...]]:
-    """The groups as one sorted input.
+class _Block(NamedTuple):
+    """A block of one of the groups: scalars, gates, gated irreps."""
+
+    ir: Irrep
+    mul: int
+    group: int
+    position: int
+    act: normalize2mom | None
+
+
+def _blocks(group: int, irreps: Irreps, activation: Activation | None) -> list[_Block]:
+    acts: Any = [None] * len(irreps) if activation is None else activation.acts
+    return [_Block(ir, mul, group, i, act) for i, ((mul, ir), act) in enumerate(zip(irreps, acts))]
+
+
+def _parts(blocks: Sequence[_Block]) -> tuple[list[int], list[list[tuple[int, Piece]]]]:
+    """Where the groups lie in the sorted input.
 
     Returns:
-        The input, the lengths of its pieces, and the pieces of each group in the group's order.
+        Lengths of the pieces of the input, and for each group its pieces, with their numbers, in
+        the group's order.
     """
-    blocks = [
-        (ir, mul, group, position)
-        for group, irreps in enumerate(groups)
-        for position, (mul, ir) in enumerate(irreps)
-    ]
-    # the sort is stable: equal irreps stay in the order of the groups
-    blocks.sort(key=lambda block: block[0])
-    irreps_in = Irreps([(mul, ir) for ir, mul, _, _ in blocks]).simplify()
     lengths: list[int] = []
-    parts: list[list[tuple[int, int]]] = [[] for _ in groups]  # first position, piece
-    last: tuple[int, int] | None = None
-    for ir, mul, group, position in blocks:
-        if mul == 0:
+    found: list[list[tuple[int, int, Piece]]] = [[], [], []]
+    last: _Block | None = None
+    for block in blocks:
+        if block.mul == 0:
             continue
-        if last == (group, position - 1):  # the next block of the group: the same piece
-            lengths[-1] += mul * ir.dim
+        length = block.mul * block.ir.dim
+        group = found[block.group]
+        follows = last is not None and last[2:4] == (block.group, block.position - 1)
+        pieces = merged([group[-1][2], Piece(length, block.act)]) if follows else ()
+        if len(pieces) == 1:
+            group[-1] = (*group[-1][:2], pieces[0])
+            lengths[-1] += length
         else:
-            parts[group].append((position, len(lengths)))
-            lengths.append(mul * ir.dim)
-        last = (group, position)
-    return irreps_in, lengths, tuple(tuple(piece for _, piece in sorted(p)) for p in parts)
+            group.append((block.position, len(lengths), Piece(length, block.act)))
+            lengths.append(length)
+        last = block
+    return lengths, [
+        [(number, piece) for _, number, piece in sorted(g, key=lambda b: b[0])] for g in found
+    ]

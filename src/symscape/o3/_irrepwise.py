@@ -19,6 +19,7 @@ from symscape.o3._irrepwise_kernels import Runs
 
 __all__ = [
     "Runs",
+    "gate",
     "has_kernels",
     "inner",
     "join",
@@ -26,13 +27,15 @@ __all__ = [
     "rows_of",
     "runs_of",
     "scale",
-    "scale_beside",
     "squares",
     "sum_components",
 ]
 
 # rows whose inner products are added up before the sums of these groups are
 _GROUP = 64
+# numbers: with fewer, if only these need gradients, one multiplication is faster than a function
+# of Python in the graph of autograd
+_FEW = 50_000
 
 
 def runs_of(irreps: Irreps) -> Runs:
@@ -62,7 +65,8 @@ def scale(scalars: Tensor, x: Tensor, runs: Runs, shift: Tensor | None = None) -
         ``(..., dim)``.
     """
     tensors = (scalars, x) if shift is None else (scalars, x, shift)
-    if not has_kernels(*tensors):
+    few = x.numel() < _FEW and recorded(x) and not scalars.requires_grad
+    if few or not has_kernels(*tensors):
         scaled = x * repeat_components(scalars, runs)
         return scaled if shift is None else scaled + shift
     if scalars.ndim > 1 and scalars.shape[:-1] != x.shape[:-1]:
@@ -74,23 +78,26 @@ def scale(scalars: Tensor, x: Tensor, runs: Runs, shift: Tensor | None = None) -
     return _scale(scalars, x, runs, shift)
 
 
-def scale_beside(first: Tensor, scalars: Tensor, x: Tensor, runs: Runs) -> Tensor:
-    """``first``, and beside it each irrep times its scalar, in one piece of memory.
+def gate(first: Tensor, scalars: Tensor, x: Tensor, constants: Tensor, runs: Runs) -> Tensor:
+    """Scalars, and beside them irreps times scalars of their own.
 
     Args:
         first: ``(..., length)``.
         scalars: ``(..., irreps)``.
         x: ``(..., dim)``.
+        constants: ``(length + irreps,)``, by which ``first`` and ``scalars`` are multiplied.
         runs: the irreps of x.
 
     Returns:
         ``(..., length + dim)``.
     """
-    if not has_kernels(first, scalars, x):
-        return torch.cat([first, x * repeat_components(scalars, runs)], -1)
+    some = (first,) if first.numel() else ()
+    if not has_kernels(*some, scalars, x, constants):
+        k, c = constants.split([first.shape[-1], scalars.shape[-1]])
+        return torch.cat([first * k, x * repeat_components(scalars * c, runs)], -1)
     if recorded(first, scalars, x):
-        return _ScaleBeside.apply(first, scalars, x, runs)
-    return _scale_beside(first, scalars, x, runs)
+        return _Gate.apply(first, scalars, x, constants, runs)
+    return _gate(first, scalars, x, constants, runs)
 
 
 def inner(x: Tensor, y: Tensor, runs: Runs) -> Tensor:
@@ -192,13 +199,9 @@ def _scale(scalars: Tensor, x: Tensor, runs: Runs, shift: Tensor | None) -> Tens
     return kernels.combine(runs, 1, [(rows_of(scalars), rows_of(x))], row).view(x.shape)
 
 
-def _scale_beside(first: Tensor, scalars: Tensor, x: Tensor, runs: Runs) -> Tensor:
-    length = first.shape[-1]
-    out = x.new_empty((*x.shape[:-1], length + x.shape[-1]))
-    rows = rows_of(out)
-    rows[:, :length] = rows_of(first)
-    kernels.combine(runs, 1, [(rows_of(scalars), rows_of(x))], out=rows[:, length:])
-    return out
+def _gate(first: Tensor, scalars: Tensor, x: Tensor, constants: Tensor, runs: Runs) -> Tensor:
+    out = kernels.gate(runs, rows_of(first), rows_of(scalars), rows_of(x), constants)
+    return out.view(*x.shape[:-1], out.shape[1])
 
 
 def _inner(x: Tensor, y: Tensor | None, runs: Runs) -> Tensor:
@@ -234,20 +237,30 @@ class _Scale(torch.autograd.Function):
         return of_scalars, of_x, None, of_shift
 
 
-class _ScaleBeside(torch.autograd.Function):
+class _Gate(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, first: Tensor, scalars: Tensor, x: Tensor, runs: Runs) -> Tensor:
-        ctx.save_for_backward(scalars, x)
+    def forward(
+        ctx: Any, first: Tensor, scalars: Tensor, x: Tensor, constants: Tensor, runs: Runs
+    ) -> Tensor:
+        ctx.save_for_backward(scalars, x, constants)
         ctx.runs = runs
-        return _scale_beside(first, scalars, x, runs)
+        return _gate(first, scalars, x, constants, runs)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple:
-        scalars, x = ctx.saved_tensors
-        of_first, of_rest = grad.split([grad.shape[-1] - x.shape[-1], x.shape[-1]], -1)
-        of_scalars = inner(x, of_rest, ctx.runs) if ctx.needs_input_grad[1] else None
-        of_x = scale(scalars, of_rest, ctx.runs) if ctx.needs_input_grad[2] else None
-        return of_first, of_scalars, of_x, None
+        scalars, x, constants = ctx.saved_tensors
+        runs = ctx.runs
+        if not torch.is_grad_enabled() and has_kernels(grad, x):
+            found = kernels.gate_gradients(
+                runs, rows_of(scalars), rows_of(x), constants, rows_of(grad)
+            )
+            shapes = (grad.shape[-1] - x.shape[-1], scalars.shape[-1], x.shape[-1])
+            views = (t.view(*x.shape[:-1], n) for t, n in zip(found, shapes))
+            return *views, None, None
+        of_first, of_gated = grad.split([grad.shape[-1] - x.shape[-1], x.shape[-1]], -1)
+        k, c = constants.split([of_first.shape[-1], scalars.shape[-1]])
+        of_scalars = inner(x, of_gated, runs) * c
+        return of_first * k, of_scalars, scale(scalars * c, of_gated, runs), None, None
 
 
 class _Inner(torch.autograd.Function):

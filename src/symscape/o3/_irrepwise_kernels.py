@@ -5,7 +5,10 @@ each row through blocks of as many irreps as a vector has lanes; what belongs to
 over its components, or summed over them, in registers.
 
 - ``combine``: :math:`z_{um} = \sum_t a^t_u\,x^t_{um} + c_{um}` with one or two terms;
-- ``inner``: :math:`z_u = \sum_m (x_{um} - c_{um})\,y_{um}`, summed over the rows of a group.
+- ``inner``: :math:`z_u = \sum_m (x_{um} - c_{um})\,y_{um}`; ``sum``: summed over the rows of a
+  group;
+- ``gate``: scalars :math:`k_i f_i`, and beside them :math:`k_u a_u x_{um}`, with constants k;
+  ``gate gradients``: those with respect to f, a and x.
 
 The factors :math:`a` and the shift :math:`c` belong to groups of consecutive rows.
 """
@@ -15,7 +18,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +30,14 @@ from symscape.contraction._ir import Writer
 from symscape.contraction._memory import empty
 from symscape.contraction._threads import boundaries, in_slices
 
-__all__ = ["Runs", "combine", "inner"]
+__all__ = ["Runs", "combine", "gate", "gate_gradients", "inner"]
 
 Runs = tuple[tuple[int, int], ...]
 """Pairs (number of irreps, dimension of each), in the order of the feature axis."""
 
 _ENTRY = "irrepwise"
-_ARRAYS = ("a0", "x0", "a1", "x1", "shift", "out")
-_TYPES = [ctypes.c_int64] * 4 + [ctypes.c_void_p, ctypes.c_int64] * len(_ARRAYS)
+_OF_ALL_ROWS = ("k",)
+_OF_GROUPS = ("a0", "a1", "shift")
 _MAX_SLICES = 16
 _SLICE_WORK = 100_000  # values; a smaller slice is not worth a thread
 _UNROLLED = 2  # blocks; more are a loop
@@ -45,14 +48,16 @@ class Kernel:
     """What a kernel computes.
 
     Attributes:
-        operation: ``"combine"``, ``"inner"``, or ``"sum"``: inner products summed over groups.
+        operation: one of those above.
         runs: the irreps.
-        arrays: which of the arrays there are.
+        scalars: how many lie before the irreps of a gate.
+        arrays: names of the arrays that it takes, inputs and outputs.
         double: float64, else float32.
     """
 
     operation: str
     runs: Runs
+    scalars: int
     arrays: tuple[str, ...]
     double: bool
 
@@ -62,7 +67,6 @@ def combine(
     group: int,
     terms: Sequence[tuple[Tensor, Tensor]],
     shift: Tensor | None = None,
-    out: Tensor | None = None,
 ) -> Tensor:
     """Each irrep times a factor, summed over terms, plus a shift.
 
@@ -72,7 +76,6 @@ def combine(
         terms: one or two pairs of factors ``(groups, irreps)`` and features ``(rows, dim)``. One
             group serves all rows.
         shift: ``(groups, dim)``.
-        out: where to write the result, if not to new memory.
 
     Returns:
         ``(rows, dim)``.
@@ -81,9 +84,8 @@ def combine(
     if shift is not None:
         arrays["shift"] = shift
     features = terms[0][1]
-    if out is None:
-        out = empty(features.shape, features)
-    _run("combine", runs, group, len(features), arrays, out)
+    arrays["out"] = out = empty(features.shape, features)
+    _run("combine", runs, 0, group, len(features), arrays)
     return out
 
 
@@ -106,38 +108,76 @@ def inner(
     if shift is not None:
         arrays["shift"] = shift
     groups = -(-len(x) // group)
-    out = empty((groups, sum(mul for mul, _ in runs)), x)
-    _run("inner" if group == 1 else "sum", runs, group, len(x), arrays, out)
+    arrays["out"] = out = empty((groups, sum(mul for mul, _ in runs)), x)
+    _run("inner" if group == 1 else "sum", runs, 0, group, len(x), arrays)
     return out
 
 
+def gate(runs: Runs, first: Tensor, a: Tensor, x: Tensor, k: Tensor) -> Tensor:
+    """Scalars, and beside them irreps times scalars of their own.
+
+    Args:
+        runs: the irreps.
+        first: the scalars, ``(rows, scalars)``.
+        a: factors of the irreps, ``(rows, irreps)``.
+        x: the irreps, ``(rows, dim)``.
+        k: constants by which ``first`` and ``a`` are multiplied, ``(scalars + irreps,)``.
+
+    Returns:
+        ``(rows, scalars + dim)``.
+    """
+    rows, scalars = first.shape
+    out = empty((rows, scalars + x.shape[1]), x)
+    arrays = {"first": first, "a0": a, "x0": x, "k": k, "out": out}
+    _run("gate", runs, scalars, 1, rows, arrays)
+    return out
+
+
+def gate_gradients(
+    runs: Runs, a: Tensor, x: Tensor, k: Tensor, grad: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of `gate` with respect to its first three arrays.
+
+    Args:
+        runs: the irreps.
+        a: as of `gate`.
+        x: as of `gate`.
+        k: as of `gate`.
+        grad: that of the result.
+    """
+    rows, dim = x.shape
+    scalars = grad.shape[1] - dim
+    found = empty((rows, scalars), x), empty(a.shape, x), empty(x.shape, x)
+    arrays = {"a0": a, "x0": x, "k": k, "x1": grad}
+    arrays |= dict(zip(("of_first", "of_a", "out"), found))
+    _run("gate gradients", runs, scalars, 1, rows, arrays)
+    return found
+
+
 def _run(
-    operation: str, runs: Runs, group: int, rows: int, arrays: dict[str, Tensor], out: Tensor
+    operation: str, runs: Runs, scalars: int, group: int, rows: int, arrays: dict[str, Tensor]
 ) -> None:
-    kernel = Kernel(operation, runs, tuple(arrays), out.dtype == torch.float64)
-    function = _function(kernel)
-    arguments: list[int | None] = []
-    for name in _ARRAYS:
-        array = out if name == "out" else arrays.get(name)
-        if array is None:
-            arguments += [None, 0]
-        else:
-            # one row that serves all groups stays where it is
-            shared = name in ("a0", "a1", "shift") and array.shape[0] == 1
-            arguments += [array.data_ptr(), 0 if shared else array.stride(0)]
+    double = arrays["out"].dtype is torch.float64
+    function = _function(Kernel(operation, runs, scalars, tuple(arrays), double))
+    arguments: list[int] = []
+    for name, array in arrays.items():
+        # one row that serves all groups stays where it is
+        stays = name in _OF_ALL_ROWS or (name in _OF_GROUPS and array.shape[0] == 1)
+        arguments += (array.data_ptr(), 0 if stays else array.stride(0))
     units = -(-rows // group) if operation == "sum" else rows
+    threads = torch.get_num_threads()
     work = rows * sum(mul * dim for mul, dim in runs)
-    count = min(_MAX_SLICES, max(1, work // _SLICE_WORK), units)
-    if count == 1 or torch.get_num_threads() == 1:
+    if threads == 1 or work < 2 * _SLICE_WORK:
         function(0, units, group, rows, *arguments)
         return
-    edges = boundaries(units, count)
-    in_slices(lambda i: function(edges[i], edges[i + 1], group, rows, *arguments), count)
+    edges = boundaries(units, min(_MAX_SLICES, work // _SLICE_WORK, units))
+    in_slices(lambda i: function(edges[i], edges[i + 1], group, rows, *arguments), len(edges) - 1)
 
 
 @functools.lru_cache(maxsize=1024)
 def _function(kernel: Kernel) -> Function:
-    return compiled(f"{_digest()} {kernel}", _ENTRY, _TYPES, lambda: _source(kernel))
+    types = [ctypes.c_int64] * 4 + [ctypes.c_void_p, ctypes.c_int64] * len(kernel.arrays)
+    return compiled(f"{_digest()} {kernel}", _ENTRY, types, lambda: _source(kernel))
 
 
 @functools.cache
@@ -179,7 +219,7 @@ class _Writer(Writer):
 
 def _source(kernel: Kernel) -> str:
     parameters = [("i64", name) for name in ("begin", "end", "group", "rows")]
-    for name in _ARRAYS:
+    for name in kernel.arrays:
         parameters += [("ptr", name), ("i64", f"stride_{name}")]
     writer = _Writer(_ENTRY, "double" if kernel.double else "float", parameters)
     with writer.loop("%begin", "%end") as index:
@@ -189,10 +229,9 @@ def _source(kernel: Kernel) -> str:
             out = _row(writer, "out", index)
             writer.clear(out, sum(mul for mul, _ in kernel.runs))
             with writer.loop(first, last) as row:
-                _write_row(writer, kernel, row, index, out)
+                _write_row(writer, kernel, row, index, {"out": out})
         else:
-            owner = writer.integer("sdiv", index, "%group")
-            _write_row(writer, kernel, index, owner, _row(writer, "out", index))
+            _write_row(writer, kernel, index, writer.integer("sdiv", index, "%group"), {})
     return writer.text()
 
 
@@ -200,39 +239,60 @@ def _row(writer: _Writer, name: str, index: str) -> str:
     return writer.element(f"%{name}", writer.integer("mul", index, f"%stride_{name}"))
 
 
-def _write_row(writer: _Writer, kernel: Kernel, row: str, owner: str, out: str) -> None:
+def _write_row(
+    writer: _Writer, kernel: Kernel, row: str, owner: str, known: dict[str, str]
+) -> None:
     """One row, which belongs to a group of rows."""
-    at = {name: _row(writer, name, row if name[0] == "x" else owner) for name in kernel.arrays}
-    at["out"] = out
+    at = {
+        name: known.get(name) or _row(writer, name, owner if name in _OF_GROUPS else row)
+        for name in kernel.arrays
+    }
+    if kernel.scalars:
+        names = ("first", "out") if kernel.operation == "gate" else ("x1", "of_first")
+        _write_scalars(writer, kernel, at["k"], *(at[name] for name in names))
+        for name in ("k", names[1] if kernel.operation == "gate" else names[0]):
+            at[name] = writer.element(at[name], kernel.scalars)
     irrep = component = 0
     for mul, dim in kernel.runs:
-        _write_run(writer, kernel, at, mul, dim, irrep, component)
+        for first, place, lanes in _blocks(writer, mul, dim, _lanes(kernel)):
+            _write_block(
+                writer,
+                kernel,
+                at,
+                dim,
+                writer.integer("add", first, irrep),
+                writer.integer("add", place, component),
+                lanes,
+            )
         irrep += mul
         component += mul * dim
 
 
-def _write_run(
-    writer: _Writer,
-    kernel: Kernel,
-    at: dict[str, str],
-    mul: int,
-    dim: int,
-    irrep: int,
-    component: int,
-) -> None:
-    lanes = 8 if kernel.double else 16
+def _lanes(kernel: Kernel) -> int:
+    return 8 if kernel.double else 16
+
+
+def _blocks(
+    writer: _Writer, mul: int, dim: int, lanes: int
+) -> Iterator[tuple[str | int, str | int, int]]:
+    """Blocks of irreps: the first one, its first component, and how many, a power of two."""
     done = 0
     if mul // lanes > _UNROLLED:
         done = mul - mul % lanes
         with writer.loop(0, done, lanes) as u:
-            first = writer.integer("add", u, irrep)
-            place = writer.integer("add", writer.integer("mul", u, dim), component)
-            _write_block(writer, kernel, at, dim, first, place, lanes)
+            yield u, writer.integer("mul", u, dim), lanes
     while done < mul:
         while lanes > mul - done:
             lanes //= 2
-        _write_block(writer, kernel, at, dim, irrep + done, component + done * dim, lanes)
+        yield done, done * dim, lanes
         done += lanes
+
+
+def _write_scalars(writer: _Writer, kernel: Kernel, k: str, given: str, out: str) -> None:
+    for place, _, lanes in _blocks(writer, kernel.scalars, 1, _lanes(kernel)):
+        factor = writer.load(writer.element(k, place), lanes)
+        value = writer.load(writer.element(given, place), lanes)
+        writer.store(writer.multiply(factor, value, lanes), writer.element(out, place), lanes)
 
 
 def _write_block(
@@ -245,34 +305,48 @@ def _write_block(
     lanes: int,
 ) -> None:
     """``lanes`` irreps: their number ``irrep`` and the place of their first component."""
-    start = {
-        name: writer.element(pointer, component if name[0] in "xs" else irrep)
-        for name, pointer in at.items()
-        if name != "out"
-    }
+    operation = kernel.operation
+
+    def of_components(name: str, q: int) -> str:
+        return writer.element(writer.element(at[name], component), q * lanes)
 
     def word(name: str, q: int) -> str:
-        return writer.load(writer.element(start[name], q * lanes), lanes)
+        return writer.load(of_components(name, q), lanes)
 
-    if kernel.operation == "combine":
-        out = writer.element(at["out"], component)
-        factors = {name: writer.load(start[name], lanes) for name in start if name[0] == "a"}
+    def number(name: str) -> str:
+        return writer.load(writer.element(at[name], irrep), lanes)
+
+    if operation in ("inner", "sum"):
+        products = []
         for q in range(dim):
-            total = word("shift", q) if "shift" in start else None
-            for name, factor in factors.items():
-                spread = writer.spread(factor, q, dim, lanes)
-                total = writer.multiply_add(spread, word(f"x{name[1]}", q), total, lanes)
-            assert total is not None
-            writer.store(total, writer.element(out, q * lanes), lanes)
+            x = word("x0", q)
+            if "shift" in at:
+                x = writer.subtract(x, word("shift", q), lanes)
+            products.append(writer.multiply(x, word("x1", q) if "x1" in at else x, lanes))
+        total = writer.summed(products, lanes)
+        out = writer.element(at["out"], irrep)
+        if operation == "sum":
+            total = writer.add(writer.load(out, lanes), total, lanes)
+        writer.store(total, out, lanes)
         return
-    products = []
+    factors = {name: number(name) for name in ("a0", "a1") if name in at}
+    if "k" in at:
+        factors["a0"] = writer.multiply(number("k"), factors["a0"], lanes)
+    if operation == "gate gradients":
+        # the gradients of a product: each factor times the cotangent
+        grads = [word("x1", q) for q in range(dim)]
+        products = [writer.multiply(word("x0", q), grads[q], lanes) for q in range(dim)]
+        total = writer.multiply(number("k"), writer.summed(products, lanes), lanes)
+        writer.store(total, writer.element(at["of_a"], irrep), lanes)
+        for q in range(dim):
+            spread = writer.spread(factors["a0"], q, dim, lanes)
+            scaled = writer.multiply(spread, grads[q], lanes)
+            writer.store(scaled, of_components("out", q), lanes)
+        return
     for q in range(dim):
-        x = word("x0", q)
-        if "shift" in start:
-            x = writer.subtract(x, word("shift", q), lanes)
-        products.append(writer.multiply(x, word("x1", q) if "x1" in start else x, lanes))
-    total = writer.summed(products, lanes)
-    out = writer.element(at["out"], irrep)
-    if kernel.operation == "sum":
-        total = writer.add(writer.load(out, lanes), total, lanes)
-    writer.store(total, out, lanes)
+        value = word("shift", q) if "shift" in at else None
+        for name, factor in factors.items():
+            spread = writer.spread(factor, q, dim, lanes)
+            value = writer.multiply_add(spread, word(f"x{name[1]}", q), value, lanes)
+        assert value is not None
+        writer.store(value, of_components("out", q), lanes)
