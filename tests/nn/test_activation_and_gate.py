@@ -115,3 +115,60 @@ def test_extract_refuses_wrong_instructions() -> None:
         nn.Extract("2x0e+1x1o", ["1x1o"], [(5,)])
     with pytest.raises(ValueError, match="irreps_out"):
         nn.Identity("2x0e", "2x0o")
+
+
+def test_neighbors_with_the_same_function_are_one_piece_and_others_keep_their_own() -> None:
+    acts = [F.silu, F.silu, torch.tanh, None, None, F.silu]
+    activation = nn.Activation("2x0e+0x0e+3x0e+1x1o+1x2e+4x0e", [acts[0], *acts[:1], *acts[2:]])
+    x = torch.randn(7, 17, generator=torch.Generator().manual_seed(0))
+    silu, tanh = normalize2mom(F.silu), normalize2mom(torch.tanh)
+    expected = torch.cat([silu(x[:, :2]), tanh(x[:, 2:5]), x[:, 5:13], silu(x[:, 13:])], -1)
+    torch.testing.assert_close(activation(x), expected)
+    many = x.repeat(400, 10, 1)
+    torch.testing.assert_close(activation(many), expected.repeat(400, 10, 1))
+
+
+def gate() -> nn.Gate:
+    return nn.Gate("2x0e", [F.silu], "1x0o+2x0e", [torch.tanh, torch.sigmoid], "1x2e+2x1o")
+
+
+def test_hooks_and_replaced_modules_of_a_gate_are_called() -> None:
+    x = torch.randn(3, gate().irreps_in.dim, generator=torch.Generator().manual_seed(0))
+    expected = gate()(x)
+    called: list[int] = []
+    for number, name in enumerate(("act_scalars", "act_gates", "mul", "act_gates.acts.1")):
+        watched = gate()
+        watched.get_submodule(name).register_forward_hook(lambda *_: called.append(1))
+        torch.testing.assert_close(watched(x), expected)
+        assert len(called) == number + 1
+    replaced = gate()
+    replaced.act_scalars = torch.nn.Identity()
+    torch.testing.assert_close(replaced(x)[:, :2], x[:, 1:3])
+
+
+def test_hooks_of_activations_and_layers_are_called() -> None:
+    called = []
+    activation = nn.Activation("2x0e+1x0o", [F.silu, torch.tanh])
+    net = nn.FullyConnectedNet([3, 4, 2], F.silu)
+    x = torch.linspace(-1, 1, 6).reshape(2, 3)
+    for module, inner in ((activation, activation.acts[1]), (net, net.layer0.act)):
+        expected = module(x)
+        inner.register_forward_hook(lambda *_: called.append(1))
+        torch.testing.assert_close(module(x), expected)
+    assert called == [1, 1]
+
+
+def test_net_of_other_modules_is_a_sequence() -> None:
+    net = nn.FullyConnectedNet([3, 4, 2], F.silu)
+    x = torch.linspace(-1, 1, 6).reshape(2, 3)
+    out = net(x)
+    net.append(torch.nn.Tanh())
+    torch.testing.assert_close(net(x), out.tanh())
+
+
+def test_constants_of_a_gate_may_be_changed() -> None:
+    changed = gate()
+    x = torch.randn(3, changed.irreps_in.dim, generator=torch.Generator().manual_seed(0))
+    before = changed(x)
+    changed.act_scalars.acts[0].cst *= 2
+    torch.testing.assert_close(changed(x)[:, :2], 2 * before[:, :2])

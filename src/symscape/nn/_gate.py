@@ -117,7 +117,7 @@ class Gate(torch.nn.Module):
         """
         check_dim(features, self._dim)
         blocks = features.split(self._lengths, -1)
-        if not self._has_gated or not has_kernels(features) or is_observed(*self._watched):
+        if not (self._has_gated and has_kernels(features) and self._has_its_modules()):
             return self._in_modules(blocks, features)
         first, gates, gated = (
             join([piece(blocks[i]) for i, piece in part], features) for part in self._parts
@@ -128,6 +128,11 @@ class Gate(torch.nn.Module):
             tuple((piece.length, piece.constant) for part in self._parts[:2] for _, piece in part),
         )
         return gate(first, gates, gated, constants, self.mul.runs)
+
+    def _has_its_modules(self) -> bool:
+        """Whether its modules need not be called: none is replaced, and nobody watches."""
+        own = (self.act_scalars, self.act_gates, self.mul)
+        return self._watched[:3] == own and not is_observed(*self._watched)
 
     def _in_modules(self, blocks: Sequence[Tensor], features: Tensor) -> Tensor:
         """The same by the modules that this one consists of."""
