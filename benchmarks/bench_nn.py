@@ -4,12 +4,13 @@ Everything in one process run, interleaved, float32; medians of wall-clock time 
 time of the process in brackets (other jobs do not count there). e3nn runs eager, with its products
 as TorchScript, and as a whole as TorchScript where it can, and the fastest one counts.
 
-    python benchmarks/bench_nn.py [--quick] [--threads N] [--only modules,models,construct]
+    python benchmarks/bench_nn.py [--quick] [--threads N] [--only modules,graph,...]
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import os
 import statistics
@@ -25,7 +26,7 @@ from torch import Tensor
 
 warnings.filterwarnings("ignore")
 
-PARTS = ("modules", "models", "construct")
+PARTS = ("modules", "graph", "models", "construct")
 ROWS = (64, 4096)
 SILU, TANH, SIGMOID = torch.nn.functional.silu, torch.tanh, torch.sigmoid
 IRREPS = "64x0e+64x1o+64x2e"
@@ -59,17 +60,13 @@ def cases(library: Any) -> dict[str, Callable[[], torch.nn.Module]]:
         "BatchNorm, evaluation": lambda: nn.BatchNorm(IRREPS).eval(),
         "BatchNorm, instance": lambda: nn.BatchNorm(IRREPS, instance=True),
         "Dropout": lambda: nn.Dropout(o3.Irreps(IRREPS), 0.3),
-        "Extract": lambda: nn.Extract(
-            IRREPS, ["64x1o", "64x2e+64x0e"], [(1,), (2, 0)]
-        ),
+        "Extract": lambda: nn.Extract(IRREPS, ["64x1o", "64x2e+64x0e"], [(1,), (2, 0)]),
         "ExtractIr": lambda: nn.ExtractIr(o3.Irreps(MIXED), "1o"),
         "Identity": lambda: nn.Identity(IRREPS, IRREPS),
         "FullyConnectedNet 8-64-64-256": lambda: nn.FullyConnectedNet([8, 64, 64, 256], SILU),
         "Norm": lambda: o3.Norm(IRREPS),
-        "S2Activation, l <= 4": lambda: nn.S2Activation(
-            o3.Irreps.spherical_harmonics(4), TANH, 12
-        ),
-        "SO3Activation, l <= 2": lambda: nn.SO3Activation(2, 2, TANH, 4),
+        "S2Activation, l <= 4": lambda: nn.S2Activation(o3.Irreps.spherical_harmonics(4), TANH, 12),
+        "SO3Activation, l <= 2, at most 512": lambda: nn.SO3Activation(2, 2, TANH, 4),
     }
 
 
@@ -111,6 +108,7 @@ def libraries() -> tuple[Any, Any]:
     import e3nn.nn
     import e3nn.nn.models
     import e3nn.o3
+
     import symscape.nn
     import symscape.o3
 
@@ -127,10 +125,8 @@ def peers(build: Callable[[], Any]) -> dict[str, Any]:
     for name, mode in (("eager", "eager"), ("script", "script")):
         e3nn.set_optimization_defaults(jit_mode=mode)
         found[name] = build()
-    try:
+    with contextlib.suppress(Exception):  # not every module can be compiled
         found["whole"] = script(copy.deepcopy(found["script"]))
-    except Exception:
-        pass
     e3nn.set_optimization_defaults(jit_mode=before)
     return found
 
@@ -196,10 +192,13 @@ def backward(module: Any, x: Any, leaves: list[Tensor]) -> Callable[[], object]:
 
 def compare(label: str, modules: dict[str, Any], x: Any, leaves: list[Tensor], s: float) -> None:
     """Check that all agree, then print forward and forward + backward."""
+    state = {k: v.clone() for k, v in modules["eager"].state_dict().items() if "_compiled" not in k}
     results = {}
     for name, module in modules.items():
+        module.load_state_dict(state, strict=False)
         torch.manual_seed(0)
-        results[name] = first(copy.deepcopy(module)(x)).detach()
+        results[name] = first(module(x)).detach()
+        module.load_state_dict(state, strict=False)  # a normalization has changed its averages
     for name, result in results.items():
         error = float((result - results["ours"]).abs().max() / result.abs().max())
         if not error < 1e-4:
@@ -222,22 +221,68 @@ def bench_modules(quick: bool) -> None:
     """Each module, for few and for many samples."""
     ours, theirs = libraries()
     others = cases(theirs)
-    for rows in [64] if os.environ.get("SMALL") else ROWS[1:] if quick else ROWS:
+    for rows in ROWS[1:] if quick else ROWS:
         print(f"\n## {rows} samples; ms wall (CPU)")
         for label, build in cases(ours).items():
             module = build()
-            if label.startswith("SO3") and rows > 1000:
-                rows = 512
-            shape = (rows // 16, 16) if "instance" in label else (rows,)
+            count = min(rows, 512) if label.startswith("SO3") else rows
+            shape = (count // 16, 16) if "instance" in label else (count,)
             x = torch.randn(*shape, input_dim(module))
             modules = {"ours": module, **peers(others[label])}
-            for other in modules.values():
-                state = {k: v for k, v in modules["eager"].state_dict().items()}
-                other.load_state_dict(
-                    {k: v for k, v in state.items() if "_compiled" not in k}, strict=False
-                )
             leaf = x.clone().requires_grad_()
             compare(label, modules, leaf, [leaf], 0.5 if quick else 2.0)
+
+
+class Gathered(torch.nn.Module):
+    """The graph convolution in three steps, as models on e3nn have it."""
+
+    def __init__(self, product: Any, edges: list[Tensor], nodes: int) -> None:
+        super().__init__()
+        self.product, self.edges, self.nodes = product, edges, nodes
+
+    def forward(self, x: Tensor) -> Tensor:
+        source, destination, attributes, weight = self.edges
+        messages = self.product(x[source], attributes, weight)
+        return messages.new_zeros(self.nodes, messages.shape[1]).index_add(0, destination, messages)
+
+
+class Fused(Gathered):
+    """The same in one step."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        source, destination, attributes, weight = self.edges
+        return self.product(x, attributes, weight, source, destination, self.nodes)
+
+
+def bench_graph(quick: bool) -> None:
+    """FusedConvolution against gather, tensor product and index_add."""
+    (nn, o3), (_, peer) = libraries()
+    nodes, neighbors, mul = 500, 20, 32
+    instructions = [(0, 0, 0), (0, 1, 1), (1, 0, 2), (1, 1, 3)]
+
+    def product(library: Any) -> Any:
+        irreps = [
+            library.Irreps(text)
+            for text in (f"{mul}x0e+{mul}x1o", "0e+1o", f"{mul}x0e+{mul}x1o+{mul}x1o+{mul}x0e")
+        ]
+        paths = [(*path, "uvu", True) for path in instructions]
+        return library.TensorProduct(*irreps, paths, shared_weights=False, internal_weights=False)
+
+    print(f"\n## graph, {nodes} nodes, {neighbors} neighbors, {mul}(0e+1o); ms wall (CPU)")
+    generator = torch.Generator().manual_seed(0)
+    destination = torch.arange(nodes).repeat_interleave(neighbors)
+    source = torch.randint(nodes, destination.shape, generator=generator)
+    fused = nn.FusedConvolution(product(o3))
+    attributes = torch.randn(len(source), 4, generator=generator)
+    weight = torch.randn(len(source), 4 * mul, generator=generator)
+    edges = [source, destination, attributes, weight]
+    for tensor in edges[2:]:
+        tensor.requires_grad_()
+    modules = {"ours": Fused(fused, edges, nodes)}
+    for name, module in peers(lambda: product(peer)).items():
+        modules[name] = Gathered(module, edges, nodes)
+    x = torch.randn(nodes, 4 * mul, generator=generator).requires_grad_()
+    compare("FusedConvolution", modules, x, [x, *edges[2:]], 1.0 if quick else 3.0)
 
 
 def sample(kind: str) -> tuple[Any, list[Tensor]]:
@@ -263,11 +308,6 @@ def bench_models(quick: bool) -> None:
         x, leaves = sample(kind)
         modules = {"ours": build(), **peers(others[label][0])}
         modules.pop("whole", None)
-        state = modules["eager"].state_dict()
-        for other in modules.values():
-            other.load_state_dict(
-                {k: v for k, v in state.items() if "_compiled" not in k}, strict=False
-            )
         without_loops(modules)
         compare(label, modules, x, leaves, 2.0 if quick else 6.0)
 

@@ -220,6 +220,13 @@ def test_voxel_convolution_is_equivariant(make) -> None:
         torch.testing.assert_close(before, after)
 
 
+def test_kernel_on_voxels_is_the_product_with_its_harmonics() -> None:
+    for sh in ("0e+1o+2e", "2x0e+1o+1o+3x2e", "1e"):
+        module = Ball("2x0e+0o+2x1o", "2x0e+1o+1e+3x2e", sh, 4.2, 3, (1.0, 0.7, 2.3))
+        expected = module.tp.right(module.sh, module.emb @ module.weight)
+        torch.testing.assert_close(module._matrices(1.0), expected)
+
+
 def sparse_volume(stride: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     stored = (torch.rand(2, 5, 6, 7, generator=generator) < 0.3).nonzero()
@@ -260,7 +267,8 @@ def test_sparse_convolution_of_foreign_tensors() -> None:
     module = Sparse(*VOXELS, 4.5, 3)
     stored, features = sparse_volume(stride=2)
     out = module(Stored(features, "key", stored.int() - 3))
-    close = torch.sparse_coo_tensor(stored.T // torch.tensor([1, 2, 2, 2])[:, None], features)
+    places = stored.T // torch.tensor([1, 2, 2, 2])[:, None]
+    close = torch.sparse_coo_tensor(places, features, check_invariants=True)
     torch.testing.assert_close(out.F, module(close).coalesce().values())
     assert out.coordinate_map_key == "key"
     empty = module(Stored(features[:0], "key", stored[:0]))

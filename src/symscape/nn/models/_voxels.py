@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from symscape.math import soft_one_hot_linspace
-from symscape.o3 import FullyConnectedTensorProduct, Irreps, Linear, spherical_harmonics
+from symscape.o3 import (
+    FullyConnectedTensorProduct,
+    Irreps,
+    Linear,
+    spherical_harmonics,
+    wigner_3j,
+)
 
 __all__ = ["LowPassFilter", "VoxelConvolution", "ball_lattice", "cube_lattice"]
 
@@ -98,13 +104,83 @@ class VoxelConvolution(torch.nn.Module):
             self.irreps_in, self.irreps_sh, self.irreps_out, shared_weights=False
         )
         self.weight = torch.nn.Parameter(torch.randn(number_of_basis, self.tp.weight_numel))
+        self._blocks = torch.nn.ModuleList(
+            _KernelBlock(self.tp, i_in, i_out)
+            for i_in in range(len(self.irreps_in))
+            for i_out in range(len(self.irreps_out))
+        )
 
     def _matrices(self, scale: float) -> Tensor:
-        """The kernel as maps of features, ``(x, y, z, irreps_in.dim, irreps_out.dim)``."""
-        return self.tp.right(self.sh, self.emb @ self.weight * scale)
+        """The kernel as maps of features, ``(x, y, z, irreps_in.dim, irreps_out.dim)``.
+
+        The same as ``tp.right(sh, emb @ weight * scale)``, with fewer operations: the harmonics
+        are single irreps, and all voxels share the weights.
+        """
+        sh, emb = self.sh.flatten(0, 2), self.emb.flatten(0, 2)
+        found = [block(sh, emb, self.weight * scale) for block in self._blocks]
+        outs = len(self.irreps_out)
+        if not found:
+            return sh.new_zeros(*self.sh.shape[:3], self.irreps_in.dim, self.irreps_out.dim)
+        rows = [torch.cat(found[i : i + outs], 2) for i in range(0, len(found), outs)]
+        return torch.cat(rows, 1).unflatten(0, self.sh.shape[:3])
 
     def _self_connection(self, x: Tensor) -> Tensor:
         return self.sc(x.transpose(1, 4)).transpose(1, 4)
+
+
+class _KernelBlock(torch.nn.Module):
+    """The part of the kernel that maps a block of the input to one of the output.
+
+    Args:
+        tp: the fully connected product of features and harmonics.
+        i_in: which block of the input.
+        i_out: which block of the output.
+    """
+
+    coupling: Tensor
+
+    def __init__(self, tp: FullyConnectedTensorProduct, i_in: int, i_out: int) -> None:
+        super().__init__()
+        (self._mul_in, ir_in), (self._mul_out, ir_out) = tp.irreps_in1[i_in], tp.irreps_out[i_out]
+        self._dims = (ir_in.dim, ir_out.dim)
+        places = tp.irreps_in2.slices()
+        self._weights: list[tuple[int, int, int]] = []  # start, end, copies of the harmonics
+        couplings = []
+        start = 0
+        for ins in tp.instructions:
+            end = start + math.prod(ins.path_shape)
+            if (ins.i_in1, ins.i_out) == (i_in, i_out):
+                mul, ir = tp.irreps_in2[ins.i_in2]
+                self._weights.append((start, end, mul))
+                symbols = ins.path_weight * wigner_3j(
+                    ir_in.l, ir.l, ir_out.l, dtype=torch.float64
+                ).movedim(1, 0).flatten(1)
+                coupling = symbols.new_zeros(tp.irreps_in2.dim, mul, symbols.shape[1])
+                of_copies = coupling[places[ins.i_in2]].unflatten(0, (mul, ir.dim))
+                for v in range(mul):
+                    of_copies[v, :, v] = symbols
+                couplings.append(coupling)
+            start = end
+        # of harmonics, for each path and copy of them the matrices of components
+        empty = torch.zeros(tp.irreps_in2.dim, 0, ir_in.dim * ir_out.dim)
+        matrices = torch.cat(couplings, 1) if couplings else empty
+        matrices = matrices.to(torch.get_default_dtype())
+        self.register_buffer("coupling", matrices, persistent=False)
+
+    def forward(self, sh: Tensor, emb: Tensor, weight: Tensor) -> Tensor:
+        """``(voxels, dim of the input, dim of the output)``."""
+        pieces = [
+            weight[:, start:end].unflatten(1, (self._mul_in, mul, self._mul_out)).movedim(2, 1)
+            for start, end, mul in self._weights
+        ]
+        shape = (self._mul_in, *self._dims, self._mul_out)
+        if not pieces:
+            return sh.new_zeros(len(sh), shape[0] * shape[1], shape[2] * shape[3])
+        mixing = torch.tensordot(emb, torch.cat(pieces, 1).flatten(2), 1)
+        components = torch.tensordot(sh, self.coupling, 1)
+        blocks = torch.bmm(components.mT, mixing)  # components, copies
+        blocks = blocks.unflatten(2, (self._mul_in, self._mul_out)).unflatten(1, self._dims)
+        return blocks.permute(0, 3, 1, 4, 2).flatten(3, 4).flatten(1, 2)
 
 
 class LowPassFilter(torch.nn.Module):
