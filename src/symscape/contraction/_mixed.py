@@ -7,6 +7,10 @@ backward passes make it again.
 
 from __future__ import annotations
 
+import itertools
+import math
+import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import torch
@@ -29,7 +33,8 @@ __all__ = ["evaluate_mixed"]
 _BLOCK = 3 << 18  # bytes of the product of copies: within the second-level cache of a core
 _STEP = 12  # the kernels of the mixing go through so many rows at once
 
-_Step = Callable[[int, int], None]
+_Step = Callable[[int, int, int], None]  # number of the slice, first and last row of the block
+_idle: deque[Tensor] = deque(maxlen=32)
 
 
 def evaluate_mixed(
@@ -81,49 +86,77 @@ def _linear(
     turned = transposed_weight(mixing, weight) if pulled else weight
     size = max(_STEP, _BLOCK // (joint.dim_out * x.element_size() + 1) // _STEP * _STEP)
 
-    def run(index: int) -> None:
-        first, last = starts[index], starts[index + 1]
-        copies = x.new_empty((min(size, last - first), joint.dim_out))
-        steps: list[_Step] = []
+    largest = max((b - a for a, b in itertools.pairwise(starts)), default=0)
+    shape = min(size, largest), joint.dim_out
+    made: dict[int, list[_Step]] = {}
+    scratch: list[Tensor] = []
+
+    def steps() -> list[_Step]:
+        """What is done with each block, in the scratch memory of a thread."""
+        memory = _scratch(shape, x)
+        scratch.append(memory)
+        copies = memory[: math.prod(shape) * x.element_size()].view(x.dtype).view(shape)
+        found: list[_Step] = []
         if "out" in arrays or partial is not None:
-            made = {**rows, "out": copies}
-            steps.append(row_function(joint, kernel_of(rows, ("out",)), made, {"out"}))
+            tensors = {**rows, "out": copies}
+            step = row_function(joint, kernel_of(rows, ("out",)), tensors, {"out"})
+            found.append(lambda _, first, last: step(first, last))
         if "out" in arrays:
-            steps.append(_mixes(mixing, double, copies, weight, arrays["out"]))
+            found.append(_mixes(mixing, double, copies, weight, arrays["out"]))
         if partial is not None:
-            steps.append(_sums_gradient(mixing, double, copies, partial[index], rows["g"]))
+            found.append(_sums_gradient(mixing, double, copies, partial, rows["g"]))
         if pulled:  # g mixed the other way is the gradient with respect to the product of copies
-            steps.append(_mixes_back(mixing, double, rows["g"], turned, copies))
-            made = {**rows, **arrays, "g": copies}
-            steps.append(row_function(joint, kernel_of(rows, pulled), made, {"g"}))
-        for start in range(first, last, size):
-            for step in steps:
-                step(start, min(start + size, last))
+            found.append(_mixes_back(mixing, double, rows["g"], turned, copies))
+            tensors = {**rows, **arrays, "g": copies}
+            back = row_function(joint, kernel_of(rows, pulled), tensors, {"g"})
+            found.append(lambda _, first, last: back(first, last))
+        return found
+
+    def run(index: int) -> None:
+        thread = threading.get_ident()
+        if thread not in made:
+            made[thread] = steps()
+        for start in range(starts[index], starts[index + 1], size):
+            for step in made[thread]:
+                step(index, start, min(start + size, starts[index + 1]))
 
     in_slices(run, len(starts) - 1)
+    _idle.extend(scratch)
     if partial is not None:
         arrays["gw"] = partial.sum(0)[: product.weight_numel]
     return arrays
 
 
+def _scratch(shape: tuple[int, int], like: Tensor) -> Tensor:
+    """Bytes for a block; those of earlier calls, whose pages are there already."""
+    needed = math.prod(shape) * like.element_size()
+    try:
+        memory = _idle.pop()
+    except IndexError:
+        memory = torch.empty(0, dtype=torch.uint8)
+    return memory if memory.shape[0] >= needed else torch.empty(needed, dtype=torch.uint8)
+
+
 def _mixes(mixing: Mixing, double: bool, copies: Tensor, weight: Tensor, out: Tensor) -> _Step:
     function = mixing_function(mixing, double, False)
-    return lambda first, last: function(
+    return lambda _, first, last: function(
         first, last, *_block(copies, first), weight.data_ptr(), *_block(out)
     )
 
 
 def _mixes_back(mixing: Mixing, double: bool, g: Tensor, weight: Tensor, copies: Tensor) -> _Step:
     function = mixing_function(reversed_mixing(mixing), double, False)
-    return lambda first, last: function(
+    return lambda _, first, last: function(
         first, last, *_block(g), weight.data_ptr(), *_block(copies, first)
     )
 
 
-def _sums_gradient(mixing: Mixing, double: bool, copies: Tensor, total: Tensor, g: Tensor) -> _Step:
+def _sums_gradient(
+    mixing: Mixing, double: bool, copies: Tensor, partial: Tensor, g: Tensor
+) -> _Step:
     function = mixing_function(mixing, double, True)
-    return lambda first, last: function(
-        first, last, *_block(copies, first), total.data_ptr(), *_block(g)
+    return lambda index, first, last: function(
+        first, last, *_block(copies, first), partial[index].data_ptr(), *_block(g)
     )
 
 
