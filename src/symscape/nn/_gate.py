@@ -85,6 +85,7 @@ class Gate(torch.nn.Module):
         self._irreps_in = Irreps([(block.mul, block.ir) for block in blocks]).simplify()
         self._dim = self._irreps_in.dim
         self._lengths, self._parts = _parts(blocks)
+        self._runs = self.mul.runs
         self._watched = (
             self.act_scalars,
             self.act_gates,
@@ -127,11 +128,11 @@ class Gate(torch.nn.Module):
             features.device,
             tuple((piece.length, piece.constant) for part in self._parts[:2] for _, piece in part),
         )
-        return gate(first, gates, gated, constants, self.mul.runs)
+        return gate(first, gates, gated, constants, self._runs)
 
     def _has_its_modules(self) -> bool:
         """Whether its modules need not be called: none is replaced, and nobody watches."""
-        own = (self.act_scalars, self.act_gates, self.mul)
+        own = tuple(self._modules.values())
         return self._watched[:3] == own and not is_observed(*self._watched)
 
     def _in_modules(self, blocks: Sequence[Tensor], features: Tensor) -> Tensor:

@@ -165,20 +165,19 @@ def has_kernels(*tensors: Tensor) -> bool:
     derivatives get operations of torch.
     """
     dtype = tensors[0].dtype
-    return (
-        dtype in (torch.float32, torch.float64)
-        and all(
-            type(t) in (Tensor, nn.Parameter)
-            and t.dtype is dtype
-            and t.device.type == "cpu"
-            and t.numel() > 0
-            for t in tensors
-        )
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
-        and not torch._C._len_torch_dispatch_stack()
-        and torch._C._functorch.maybe_current_level() is None
-        and torch.autograd.forward_ad._current_level < 0
+    if dtype is not torch.float32 and dtype is not torch.float64:
+        return False
+    for t in tensors:
+        if type(t) is not Tensor and type(t) is not nn.Parameter:
+            return False
+        if t.dtype is not dtype or not t.is_cpu or t.numel() == 0:
+            return False
+    return not (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._functorch.maybe_current_level() is not None
+        or torch.autograd.forward_ad._current_level >= 0
     )
 
 
@@ -201,7 +200,7 @@ def _scale(scalars: Tensor, x: Tensor, runs: Runs, shift: Tensor | None) -> Tens
 
 def _gate(first: Tensor, scalars: Tensor, x: Tensor, constants: Tensor, runs: Runs) -> Tensor:
     out = kernels.gate(runs, rows_of(first), rows_of(scalars), rows_of(x), constants)
-    return out.view(*x.shape[:-1], out.shape[1])
+    return out if x.ndim == 2 else out.view(*x.shape[:-1], out.shape[1])
 
 
 def _inner(x: Tensor, y: Tensor | None, runs: Runs) -> Tensor:

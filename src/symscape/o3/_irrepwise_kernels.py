@@ -19,8 +19,8 @@ import ctypes
 import functools
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,15 +36,14 @@ Runs = tuple[tuple[int, int], ...]
 """Pairs (number of irreps, dimension of each), in the order of the feature axis."""
 
 _ENTRY = "irrepwise"
-_OF_ALL_ROWS = ("k",)
 _OF_GROUPS = ("a0", "a1", "shift")
+_ONE_ROW = (*_OF_GROUPS, "k")  # where there may be one row for all
 _MAX_SLICES = 16
 _SLICE_WORK = 100_000  # values; a smaller slice is not worth a thread
 _UNROLLED = 2  # blocks; more are a loop
 
 
-@dataclass(frozen=True)
-class Kernel:
+class Kernel(NamedTuple):
     """What a kernel computes.
 
     Attributes:
@@ -162,16 +161,17 @@ def _run(
     arguments: list[int] = []
     for name, array in arrays.items():
         # one row that serves all groups stays where it is
-        stays = name in _OF_ALL_ROWS or (name in _OF_GROUPS and array.shape[0] == 1)
+        stays = name in _ONE_ROW and (name == "k" or array.shape[0] == 1)
         arguments += (array.data_ptr(), 0 if stays else array.stride(0))
     units = -(-rows // group) if operation == "sum" else rows
-    threads = torch.get_num_threads()
-    work = rows * sum(mul * dim for mul, dim in runs)
-    if threads == 1 or work < 2 * _SLICE_WORK:
+    if torch.get_num_threads() > 1:
+        work = rows * sum(mul * dim for mul, dim in runs)
+        edges = boundaries(units, max(1, min(_MAX_SLICES, work // _SLICE_WORK, units)))
+        in_slices(
+            lambda i: function(edges[i], edges[i + 1], group, rows, *arguments), len(edges) - 1
+        )
+    else:
         function(0, units, group, rows, *arguments)
-        return
-    edges = boundaries(units, min(_MAX_SLICES, work // _SLICE_WORK, units))
-    in_slices(lambda i: function(edges[i], edges[i + 1], group, rows, *arguments), len(edges) - 1)
 
 
 @functools.lru_cache(maxsize=1024)
