@@ -125,7 +125,17 @@ def spherical_harmonics(
     Raises:
         ValueError: as ``SphericalHarmonics``.
     """
-    return SphericalHarmonics(l, normalize, normalization)(x)
+    # a module takes longer to make than a few thousand harmonics; lists are the usual sequences
+    degrees: Any = tuple(l) if isinstance(l, list) else l
+    simple = isinstance(degrees, (int, str, Irrep)) or all(type(d) is int for d in degrees)
+    if not simple or torch.compiler.is_compiling():  # which does not look into caches
+        return SphericalHarmonics(l, normalize, normalization)(x)
+    return _module(degrees, normalize, normalization)(x)
+
+
+@functools.lru_cache(maxsize=256, typed=True)
+def _module(l: Any, normalize: bool, normalization: str) -> SphericalHarmonics:
+    return SphericalHarmonics(l, normalize, normalization)
 
 
 @functools.cache
