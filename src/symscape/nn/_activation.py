@@ -97,8 +97,9 @@ class Activation(torch.nn.Module):
         self.acts = torch.nn.ModuleList(normalized)  # type: ignore[arg-type]
         self.paths = [(mul, (ir.l, ir.p), act) for (mul, ir), act in zip(irreps_in, normalized)]
         dims = [mul * ir.dim for mul, ir in irreps_in]
-        # lengths, and functions
-        self._pieces = tuple(zip(*merged(Piece(dim, act) for dim, act in zip(dims, normalized))))
+        pieces = merged(Piece(dim, act) for dim, act in zip(dims, normalized))
+        self._pieces = tuple(zip(*pieces))  # lengths, and functions
+        self._functions = tuple(_function(piece) for piece in pieces)
 
     def forward(self, features: Tensor, dim: int = -1) -> Tensor:
         """Apply the functions.
@@ -123,9 +124,8 @@ class Activation(torch.nn.Module):
             blocks = features.split(lengths, dim)
             called = [block if act is None else act(block) for act, block in zip(acts, blocks)]
             return join(called, features, dim)
-        fs = [None if act is None else act.f for act in acts]
         constants = [1.0 if act is None else act.cst for act in acts]
-        return scaled_beside(fs, constants, lengths, features, dim)
+        return scaled_beside(self._functions, constants, lengths, features, dim)
 
     def __repr__(self) -> str:
         acts = "".join(" " if act is None else "x" for act in self.acts)
