@@ -1,8 +1,8 @@
 """The equivariant modules against e3nn, forward, forward + backward, and construction.
 
-Everything in one process run, interleaved, float32; medians of wall-clock time in ms, with the CPU
-time of the process in brackets (other jobs do not count there). e3nn runs eager, with its products
-as TorchScript, and as a whole as TorchScript where it can, and the fastest one counts.
+Everything in one process run, in random turns, float32; medians of wall-clock time in ms, with the
+CPU time of the process in brackets (other jobs do not count there). e3nn runs eager, with its
+products as TorchScript, and as a whole as TorchScript where it can, and the fastest one counts.
 
     python benchmarks/bench_nn.py [--quick] [--threads N] [--only modules,graph,...]
 """
@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import copy
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -134,7 +135,7 @@ def peers(build: Callable[[], Any]) -> dict[str, Any]:
 def medians(
     works: dict[str, Callable[[], object]], seconds: float
 ) -> dict[str, tuple[float, float]]:
-    """Median wall-clock and CPU milliseconds of each, taken in turns after a warm-up."""
+    """Median wall-clock and CPU milliseconds of each, taken in random turns after a warm-up."""
     for work in works.values():
         for _ in range(3):  # TorchScript specializes in the second call
             work()
@@ -144,8 +145,11 @@ def medians(
     once = time.perf_counter() - once
     repeats = max(7, min(200, int(seconds / once)))
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
+    names, order = list(works), random.Random(0)
     for _ in range(repeats):
-        for name, work in works.items():
+        order.shuffle(names)  # what comes before decides what is in the caches
+        for name in names:
+            work = works[name]
             wall, cpu = time.perf_counter(), time.process_time()
             work()
             times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
