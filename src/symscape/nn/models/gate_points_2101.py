@@ -25,7 +25,7 @@ __all__ = [
 class Convolution(gate_points_2102.Convolution):
     """Equivariant convolution on points.
 
-    The same as that of [symscape.nn.models.gate_points_2102][], with other names of arguments.
+    The same as that of `symscape.nn.models.gate_points_2102`, with other names of arguments.
 
     Args:
         irreps_in: features of the nodes.
@@ -95,7 +95,7 @@ class Convolution(gate_points_2102.Convolution):
 class Network(gate_points_2102.Network):
     """Equivariant network on points: convolutions with gates between them.
 
-    As [symscape.nn.models.gate_points_2102][]'s, but the weights of the convolutions depend on the
+    As `symscape.nn.models.gate_points_2102`'s, but the weights of the convolutions depend on the
     lengths of the edges alone.
     """
 

@@ -18,7 +18,7 @@ class Convolution(VoxelConvolution):
     """Equivariant convolution on sparse voxels.
 
     The output has the voxels of the input; those that are not stored count as zero. It equals
-    [symscape.nn.models.v2104.voxel_convolution][]'s on these voxels.
+    `symscape.nn.models.v2104.voxel_convolution`'s on these voxels.
 
     Args:
         irreps_in: features of the input.
