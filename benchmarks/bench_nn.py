@@ -234,7 +234,7 @@ def bench_modules(quick: bool) -> None:
             x = torch.randn(*shape, input_dim(module))
             modules = {"ours": module, **peers(others[label])}
             leaf = x.clone().requires_grad_()
-            compare(label, modules, leaf, [leaf], 0.5 if quick else 2.0)
+            compare(label, modules, leaf, [leaf], 0.5 if quick else 1.0)
 
 
 class Gathered(torch.nn.Module):
@@ -313,7 +313,7 @@ def bench_models(quick: bool) -> None:
         modules = {"ours": build(), **peers(others[label][0])}
         modules.pop("whole", None)
         without_loops(modules)
-        compare(label, modules, x, leaves, 2.0 if quick else 6.0)
+        compare(label, modules, x, leaves, 2.0 if quick else 4.0)
 
 
 def without_loops(modules: dict[str, Any]) -> None:

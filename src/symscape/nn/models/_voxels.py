@@ -116,8 +116,9 @@ class VoxelConvolution(torch.nn.Module):
         The same as ``tp.right(sh, emb @ weight * scale)``, with fewer operations: the harmonics
         are single irreps, and all voxels share the weights.
         """
-        sh, emb = self.sh.flatten(0, 2), self.emb.flatten(0, 2)
-        found = [block(sh, emb, self.weight * scale) for block in self._blocks]
+        sh = self.sh.flatten(0, 2)
+        weight = self.emb.flatten(0, 2) @ (self.weight * scale)
+        found = [block(sh, weight) for block in self._blocks]
         outs = len(self.irreps_out)
         if not found:
             return sh.new_zeros(*self.sh.shape[:3], self.irreps_in.dim, self.irreps_out.dim)
@@ -164,23 +165,33 @@ class _KernelBlock(torch.nn.Module):
         # of harmonics, for each path and copy of them the matrices of components
         empty = torch.zeros(tp.irreps_in2.dim, 0, ir_in.dim * ir_out.dim)
         matrices = torch.cat(couplings, 1) if couplings else empty
-        matrices = matrices.to(torch.get_default_dtype())
+        matrices = matrices.to(torch.get_default_dtype()).flatten(1)
         self.register_buffer("coupling", matrices, persistent=False)
 
-    def forward(self, sh: Tensor, emb: Tensor, weight: Tensor) -> Tensor:
-        """``(voxels, dim of the input, dim of the output)``."""
-        pieces = [
-            weight[:, start:end].unflatten(1, (self._mul_in, mul, self._mul_out)).movedim(2, 1)
+    def forward(self, sh: Tensor, weight: Tensor) -> Tensor:
+        """The block, for each voxel.
+
+        Args:
+            sh: the harmonics, ``(voxels, dim)``.
+            weight: the weights of the product, ``(voxels, weight_numel)``.
+
+        Returns:
+            ``(voxels, dim of the input, dim of the output)``.
+        """
+        voxels, (dim_in, dim_out) = len(sh), self._dims
+        mixings = [
+            weight[:, start:end].view(voxels, self._mul_in, mul, self._mul_out).transpose(1, 2)
             for start, end, mul in self._weights
         ]
-        shape = (self._mul_in, *self._dims, self._mul_out)
-        if not pieces:
-            return sh.new_zeros(len(sh), shape[0] * shape[1], shape[2] * shape[3])
-        mixing = torch.tensordot(emb, torch.cat(pieces, 1).flatten(2), 1)
-        components = torch.tensordot(sh, self.coupling, 1)
-        blocks = torch.bmm(components.mT, mixing)  # components, copies
-        blocks = blocks.unflatten(2, (self._mul_in, self._mul_out)).unflatten(1, self._dims)
-        return blocks.permute(0, 3, 1, 4, 2).flatten(3, 4).flatten(1, 2)
+        if not mixings:
+            return sh.new_zeros(voxels, self._mul_in * dim_in, self._mul_out * dim_out)
+        mixing = mixings[0] if len(mixings) == 1 else torch.cat(mixings, 1)
+        components = (sh @ self.coupling).view(voxels, -1, dim_in * dim_out)
+        blocks = torch.bmm(components.mT, mixing.flatten(2))
+        blocks = blocks.view(voxels, dim_in, dim_out, self._mul_in, self._mul_out)
+        return blocks.permute(0, 3, 1, 4, 2).reshape(
+            voxels, self._mul_in * dim_in, self._mul_out * dim_out
+        )
 
 
 class LowPassFilter(torch.nn.Module):
