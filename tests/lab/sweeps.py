@@ -19,6 +19,11 @@ def calls(log: Path) -> list[tuple[float, int]]:
     return [(float(x), int(seed)) for x, seed, _ in map(str.split, log.read_text().splitlines())]
 
 
+def callers(log: Path) -> set[int]:
+    """Return the processes that called the demo's ``measure``."""
+    return {int(line.split()[2]) for line in log.read_text().splitlines()}
+
+
 def contents(url: str, profile: str = "quick", **overrides: Any) -> list[tuple[Any, ...]]:
     """Return the complete table of the demo in a store, as values that can be compared."""
     experiment = Demo()

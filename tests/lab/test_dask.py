@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from demo_experiment import Demo
-from sweeps import calls, contents, finished, undisturbed, wait_until
+from sweeps import callers, calls, contents, finished, undisturbed, wait_until
 
 from symscape.lab import DaskCluster, InputError, Store, expand, run_experiment
 
@@ -29,8 +29,19 @@ class Cluster:
         self.scheduler = self._start(
             "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(self.file)
         )
-        wait_until(self.file.exists)
+        try:
+            wait_until(self._written)
+        except AssertionError:
+            self.stop()
+            raise
         self.address = json.loads(self.file.read_text())["address"]
+
+    def _written(self) -> bool:
+        """The scheduler makes its file empty first: what counts is a whole document."""
+        try:
+            return "address" in json.loads(self.file.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return False
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         dask = shutil.which("dask", path=str(Path(sys.executable).parent)) or "dask"
@@ -84,10 +95,8 @@ def test_a_worker_killed_in_mid_run_costs_nothing(
     doomed = cluster.add_worker()
     command = ["run", "demo-line", "--dask", cluster.address, "--store", url, "--json"]
     process = start(*command, "--set", "sleep=0.1")
-    wait_until(lambda: len(calls(log)) >= 10)
-    pids = {int(line.split()[2]) for line in log.read_text().splitlines()}
-    assert len(pids) == 2
-    assert doomed.pid in pids
+    wait_until(lambda: len(calls(log)) >= 10 and doomed.pid in callers(log))
+    assert len(callers(log)) == 2
     doomed.kill()
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err

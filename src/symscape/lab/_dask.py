@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import queue
@@ -14,6 +15,8 @@ from symscape.lab._executors import DEATHS, Executor, died_message
 from symscape.lab._measure import Measured, Task, failure, measure_on_one_thread
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from distributed import Client, Future
 
 CONNECT_SECONDS = 15
@@ -76,7 +79,8 @@ class DaskCluster(Executor):
     def __exit__(self, *_: object) -> None:
         client = self._connected()
         if self._tasks and client.status == "running":
-            client.cancel(list(self._tasks))
+            with contextlib.suppress(OSError):  # a scheduler that is gone forgets them by itself
+                client.cancel(list(self._tasks))
         self._tasks.clear()
         client.close()
         self._client = None
@@ -88,18 +92,20 @@ class DaskCluster(Executor):
         count, seen = self._slots
         if time.monotonic() - seen > _REFRESH:
             self._check_connection()
-            count = sum(self._connected().nthreads().values())
+            with self._talking():
+                count = sum(self._connected().nthreads().values())
             self._slots = (count, time.monotonic())
         return 2 * count or _NO_WORKERS_YET
 
     def submit(self, task: Task) -> None:
-        future = self._connected().submit(
-            measure_on_one_thread,
-            task.experiment,
-            task.point,
-            key=f"symscape-{task.key}-{next(self._numbers)}",
-            pure=False,
-        )
+        with self._talking():
+            future = self._connected().submit(
+                measure_on_one_thread,
+                task.experiment,
+                task.point,
+                key=f"symscape-{task.key}-{next(self._numbers)}",
+                pure=False,
+            )
         self._tasks[future] = task
         future.add_done_callback(self._ended.put)
 
@@ -124,10 +130,12 @@ class DaskCluster(Executor):
         if task is None:
             return []
         if future.status == "finished":
-            return [(task, future.result())]
+            with self._talking():
+                return [(task, future.result())]
         if future.status != "error":
             raise ExecutorError(self._lost())
-        error = future.exception()
+        with self._talking():
+            error = future.exception()
         if not isinstance(error, KilledWorker):
             return [(task, failure(f"The point could not reach a worker: {error!r}"))]
         self._deaths[task.key] = self._deaths.get(task.key, 0) + 1
@@ -157,6 +165,14 @@ class DaskCluster(Executor):
                     f"Dask worker {worker} has {threads} threads; start workers with one each: "
                     f"dask worker {self.address} --nthreads 1 --nworkers N."
                 )
+
+    @contextlib.contextmanager
+    def _talking(self) -> Iterator[None]:
+        """A connection that closes while we talk is lost, as one that closed before."""
+        try:
+            yield
+        except OSError as error:  # distributed's CommClosedError, and timeouts
+            raise ExecutorError(self._lost()) from error
 
     def _check_connection(self) -> None:
         if self._connected().status != "running":
