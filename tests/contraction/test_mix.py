@@ -54,6 +54,25 @@ def test_single_precision() -> None:
     torch.testing.assert_close(mix(mixing, x, w).double(), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_forward_mode() -> None:
+    mixing = two_paths(3, 4, 3)
+    x = torch.randn(5, mixing.dim_in1, dtype=torch.float64)
+    w = torch.randn(mixing.weight_numel, dtype=torch.float64)
+    found = []
+    for backend in BACKENDS:
+
+        def f(x: torch.Tensor, w: torch.Tensor, backend: str | None = backend) -> torch.Tensor:
+            return mix(mixing, x, w, backend=backend)
+
+        def square(w: torch.Tensor, f: Any = f) -> torch.Tensor:
+            return (f(x, w) ** 2).sum()
+
+        tangents = torch.func.jvp(f, (x, w), (x + 1, w + 2))
+        found.append([*tangents, torch.func.hessian(square)(w)])
+    for others in found[1:]:
+        torch.testing.assert_close(others, found[0], rtol=1e-12, atol=1e-12)
+
+
 def test_empty_and_leading_dimensions() -> None:
     mixing = two_paths(3, 4, 3)
     x, w = torch.randn(2, 5, mixing.dim_in1), torch.randn(mixing.weight_numel)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from contraction_cases import make_product, random_inputs
 from torch import Tensor
-from torch.func import grad, jacrev, vmap
+from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap
 
 from symscape.contraction import Product, contract, convolve
 
@@ -41,6 +41,46 @@ def test_func(mode: str, weights: str) -> None:
         expected = transform(on(product, "reference"))
         found = transform(on(product, "cpu"))
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10, msg=name)
+
+
+@pytest.mark.parametrize("weights", ["shared", "own"])
+@pytest.mark.parametrize("mode", ["uvu", "uvw", "uuu", "uvu<v"])
+def test_forward_mode(mode: str, weights: str) -> None:
+    product = make_product(mode, 3, 2)
+    x, y, w = random_inputs(product, 3, weights)
+    tx, ty, tw = (torch.linspace(-1, 1, t.numel()).reshape(t.shape).to(t) for t in (x, y, w))
+    for name, transform in {
+        "all": lambda f: jvp(f, (x, y, w), (tx, ty, tw)),
+        "jacobian": lambda f: jacfwd(lambda y: f(x, y, w))(y),
+        "hessian": lambda f: hessian(lambda w: (f(x, y, w) ** 3).sum())(w),
+        "twice": lambda f: jvp(lambda y: jvp(lambda x: f(x, y, w), (x,), (tx,))[1], (y,), (ty,)),
+        "in a gradient": lambda f: grad(
+            lambda y: (jvp(lambda x: f(x, y, w), (x,), (tx,))[1] ** 2).sum()
+        )(y),
+        "of forces in a loss": lambda f: jvp(
+            grad(lambda w: (grad(lambda x: (f(x, y, w) ** 2).sum())(x) ** 2).sum()), (w,), (tw,)
+        ),
+    }.items():
+        expected = transform(on(product, "reference"))
+        found = transform(on(product, "cpu"))
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10, msg=name)
+
+
+def test_forward_mode_of_a_graph() -> None:
+    product = make_product("uvu", 3, 1)
+    x, y, w = random_inputs(product, 4, "own")
+    source, destination = torch.tensor([0, 1, 3, 3]), torch.tensor([2, 0, 0, 1])
+    found = []
+    for backend in ("reference", "cpu"):
+
+        def messages(x: Tensor, w: Tensor, backend: str = backend) -> Tensor:
+            return convolve(product, x, y, w, source, destination, 4, backend=backend)
+
+        def energy(x: Tensor, f=messages) -> Tensor:
+            return (f(x, w) ** 2).sum()
+
+        found.append([*jvp(messages, (x, w), (y.sum() * x, w + 1)), hessian(energy)(x)])
+    torch.testing.assert_close(found[1], found[0], rtol=1e-11, atol=1e-11)
 
 
 def test_func_of_graph() -> None:

@@ -80,6 +80,7 @@ def _(key: str, x: Tensor, g: Tensor) -> Tensor:
 def _setup_product(ctx: Any, inputs: tuple, output: Tensor) -> None:
     ctx.key, x, weight, ctx.transposed = inputs
     ctx.save_for_backward(x, weight)
+    ctx.save_for_forward(x, weight)
 
 
 def _product_backward(ctx: Any, g: Tensor) -> tuple:
@@ -92,9 +93,18 @@ def _product_backward(ctx: Any, g: Tensor) -> tuple:
     return None, gx, gw, None
 
 
+def _product_jvp(ctx: Any, _: None, tx: Tensor | None, tw: Tensor | None, __: None) -> Tensor:
+    x, weight = ctx.saved_tensors
+    return _sum(
+        None if tx is None else _product(ctx.key, tx, weight, ctx.transposed),
+        None if tw is None else _product(ctx.key, x, tw, ctx.transposed),
+    )
+
+
 def _setup_gradient(ctx: Any, inputs: tuple, output: Tensor) -> None:
     ctx.key, x, g = inputs
     ctx.save_for_backward(x, g)
+    ctx.save_for_forward(x, g)
 
 
 def _gradient_backward(ctx: Any, h: Tensor) -> tuple:
@@ -102,6 +112,19 @@ def _gradient_backward(ctx: Any, h: Tensor) -> tuple:
     gx = _product(ctx.key, g, h, True) if ctx.needs_input_grad[1] else None
     gg = _product(ctx.key, x, h, False) if ctx.needs_input_grad[2] else None
     return None, gx, gg
+
+
+def _gradient_jvp(ctx: Any, _: None, tx: Tensor | None, tg: Tensor | None) -> Tensor:
+    x, g = ctx.saved_tensors
+    return _sum(
+        None if tx is None else _gradient(ctx.key, tx, g),
+        None if tg is None else _gradient(ctx.key, x, tg),
+    )
+
+
+def _sum(*terms: Tensor | None) -> Tensor:
+    some = [term for term in terms if term is not None]
+    return sum(some[1:], some[0])
 
 
 _product_op.register_autograd(_product_backward, setup_context=_setup_product)
@@ -121,6 +144,10 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple:
         return _product_backward(ctx, g)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _product_jvp(ctx, *tangents)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple, *args: Any) -> tuple:
@@ -146,6 +173,10 @@ class _Gradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, h: Tensor) -> tuple:
         return _gradient_backward(ctx, h)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _gradient_jvp(ctx, *tangents)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple, *args: Any) -> tuple:

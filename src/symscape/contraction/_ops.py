@@ -97,6 +97,7 @@ def _evaluate(key: str, backend: str, outputs: str, nodes: int, *tensors: Any) -
 def _setup(ctx: Any, inputs: tuple, output: list[Tensor]) -> None:
     ctx.key, ctx.backend, ctx.outputs, ctx.nodes = inputs[:4]
     ctx.save_for_backward(*inputs[4:])
+    ctx.save_for_forward(*inputs[4:])
     ctx.set_materialize_grads(False)
 
 
@@ -124,6 +125,34 @@ def _backward(ctx: Any, grads: Sequence[Tensor | None]) -> tuple:
 
 
 form.register_autograd(_backward, setup_context=_setup)
+
+
+def _jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
+    """Forward mode: the outputs with one argument after the other replaced by its tangent."""
+    saved = ctx.saved_tensors
+    values = {n: t for n, t in zip(_ARGUMENTS, saved) if t is not None}
+    along = {n: t for n, t in zip(_ARGUMENTS, tangents[4:]) if t is not None}
+    names = ctx.outputs.split()
+    found: dict[str, Tensor] = {}
+
+    def add(wanted: list[str], arguments: dict[str, Tensor]) -> None:
+        if not wanted:
+            return
+        given = [arguments.get(name) for name in _ARGUMENTS]
+        parts = derivatives(ctx.key, ctx.backend, " ".join(wanted), ctx.nodes, *given, *saved[7:])
+        for name, part in zip(wanted, parts):
+            found[name] = found[name] + part if name in found else part
+
+    start: list[dict[str, str]] = [{name: name for name in "xywg" if name in values}]
+    first = {name[1]: tensor for name, tensor in values.items() if name[0] == "t"}
+    for term in _varied(start, "t", first) if first else start:
+        for slot, variable in term.items():
+            if variable not in along:
+                continue
+            others = [n for n in names if term.get(_VARIABLE[n], _VARIABLE[n]) == _VARIABLE[n]]
+            arguments = {s: values[n] for s, n in term.items()} | {slot: along[variable]}
+            add([name for name in others if _VARIABLE[name] != slot], arguments)
+    return tuple(found.get(name) for name in names)
 
 
 def _derivatives(
@@ -252,6 +281,10 @@ class _Form(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple:
         return _backward(ctx, grads)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
+        return _jvp(ctx, *tangents)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple, *args: Any) -> tuple:
