@@ -138,6 +138,90 @@ def test_derivatives_of_shared_images_and_clamped_sources():
         assert torch.allclose(ours, plain, atol=1e-13)
 
 
+@pytest.mark.parametrize("wanted", [(True, True), (True, False), (False, True)])
+def test_second_derivatives_do_not_depend_on_what_else_is_differentiated(wanted):
+    x, tau = images(1, 2, 5, 5), 0.37 + 0.2 * fields(1, 5, seed=3)
+    found = []
+    for function in (diffeo.warp, bilinear):
+        inputs = [part.clone().requires_grad_(w) for part, w in zip((x, tau), wanted, strict=True)]
+        asked = [part for part in inputs if part.requires_grad]
+        # the cotangent of a sum has no gradient of its own
+        for total in (function(*inputs).sum(), function(*inputs).square().sum()):
+            first = torch.autograd.grad(total, asked, create_graph=True)
+            penalty = sum((part**2).sum() for part in (*first, *asked))
+            found.append(torch.autograd.grad(penalty, asked))
+    for ours, plain in zip(found[:2], found[2:], strict=True):
+        for a, b in zip(ours, plain, strict=True):
+            assert torch.allclose(a, b, atol=1e-12)
+
+
+def test_transforms_of_functions_see_through_the_compiled_warp():
+    x, tau = images(3, 2, 6, 6), fields(3, 6, seed=1)
+    assert torch.equal(torch.func.vmap(diffeo.warp)(x, tau), diffeo.warp(x, tau))
+    shared = torch.func.vmap(diffeo.warp, in_dims=(None, 0))(x[0], tau)
+    assert torch.equal(shared, diffeo.warp(x[0], tau))
+    last = torch.func.vmap(diffeo.warp, in_dims=(-1, None), out_dims=-1)(x.movedim(0, -1), tau[0])
+    assert torch.equal(last.movedim(-1, 0), diffeo.warp(x, tau[0]))
+
+    def total(a, b):
+        return diffeo.warp(a, b).square().sum()
+
+    inputs = [part.clone().requires_grad_() for part in (x, tau)]
+    expected = torch.autograd.grad(total(*inputs), inputs)
+    whole = torch.func.grad(total, argnums=(0, 1))(x, tau)
+    each = torch.func.vmap(torch.func.grad(total, argnums=(0, 1)))(x, tau)
+    for one, other, true in zip(whole, each, expected, strict=True):
+        assert torch.allclose(one, true, atol=1e-12)
+        assert torch.allclose(other, true, atol=1e-12)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "gaussian"])
+def test_displacements_that_are_not_numbers_show_where_they_are(interpolation):
+    n = 40
+    x, tau = images(1, 2, n, n), fields(1, n)[0]
+    plain = diffeo.warp(x, tau, interpolation)
+    tau[0, 5, 6] = tau[1, 30, 2] = math.nan
+    bad = torch.zeros(n, n, dtype=torch.bool)
+    bad[5, 6] = bad[30, 2] = True
+    functions = [lambda a, b: diffeo.warp(a, b, interpolation)]
+    functions += [bilinear] if interpolation == "bilinear" else []
+    for function in functions:
+        y = function(x, tau)
+        assert torch.equal(y.isnan(), bad.expand_as(y))
+        assert torch.allclose(y[:, :, ~bad], plain[:, :, ~bad], atol=1e-13)
+        inputs = [part.clone().requires_grad_() for part in (x, tau)]
+        function(*inputs).sum().backward()
+        assert inputs[0].grad.isnan().any()
+        assert inputs[1].grad[:, bad].isnan().any(0).all()
+        assert not inputs[1].grad[:, ~bad].isnan().any()
+
+
+def test_endless_displacements_end_at_the_frame():
+    n = 6
+    x = images(1, 1, n, n)
+    far = torch.zeros(2, n, n, dtype=torch.float64)
+    far[0], far[1] = math.inf, -math.inf
+    for y in (diffeo.warp(x, far), bilinear(x, far)):
+        assert torch.equal(y, x[..., -1:, :1].expand_as(x))
+    everywhere = torch.full((2, n, n), math.nan, dtype=torch.float64)
+    assert diffeo.warp(x, everywhere).isnan().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("interpolation", ["bilinear", "gaussian"])
+def test_low_precision_rounds_the_result_alone(dtype, interpolation):
+    n = 300
+    x = images(1, 1, n, n, dtype=torch.float32).to(dtype)
+    still = torch.zeros(2, n, n)
+    expected = diffeo.warp(x.float(), still, interpolation).to(dtype)
+    assert torch.equal(diffeo.warp(x, still.to(dtype), interpolation), expected)
+    ensemble = diffeo.MaximumEntropy.from_displacement(1.0, 3, n)
+    seeds = diffeo.sample_seeds(0, 1)
+    deformed = ensemble.deform(x, seeds, interpolation)
+    assert deformed.dtype == dtype
+    assert torch.equal(deformed, ensemble.deform(x.float(), seeds, interpolation).to(dtype))
+
+
 def test_gradient_reaches_the_coefficients():
     coefficients = 0.01 * fields(1, 3, size=1.0)
     x = images(1, 1, 7, 7)

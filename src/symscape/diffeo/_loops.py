@@ -12,13 +12,15 @@ __all__ = ["interpolate", "interpolate_backward", "unfold"]
 @compiled
 def _sources(tau, y, n, at, right, below, p, q):
     """Where the pixels of row y come from: the upper left pixel of the cell, the steps from it to
-    the right and below (0 at the frame), and the weights of these neighbors."""
+    the right and below (0 at the frame), and the weights of these neighbors.
+
+    Where the displacement is NaN the cell is the first one and the weight NaN."""
     last = tau.dtype.type(n - 1)
     zero = tau.dtype.type(0)
     for x in range(n):
         u = min(max(tau.dtype.type(x) - tau[0, y, x], zero), last)
         v = min(max(tau.dtype.type(y) - tau[1, y, x], zero), last)
-        column, row = np.int32(u), np.int32(v)
+        column, row = np.int32(u if u == u else zero), np.int32(v if v == v else zero)
         p[x] = u - tau.dtype.type(column)
         q[x] = v - tau.dtype.type(row)
         at[x] = row * np.int32(n) + column
@@ -78,11 +80,12 @@ def interpolate_backward(
                     down[x] -= (1 - p[x]) * g * (image[under] - image[here])
                     down[x] -= p[x] * g * (image[over] - image[beside])
             for x in range(n):
-                # a source that was moved to the frame stays there
-                if not 0 <= x - tau[0, y, x] <= n - 1:
-                    across[x] = 0
-                if not 0 <= y - tau[1, y, x] <= n - 1:
-                    down[x] = 0
+                # a source that was moved to the frame stays there; one that is NaN has no slope
+                u, v = x - tau[0, y, x], y - tau[1, y, x]
+                if not 0 <= u <= n - 1:
+                    across[x] = 0 if u == u else u
+                if not 0 <= v <= n - 1:
+                    down[x] = 0 if v == v else v
 
 
 @compiled

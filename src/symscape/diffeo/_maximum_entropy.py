@@ -12,7 +12,7 @@ from torch import Tensor
 from symscape.diffeo._modes import Modes, amplitudes, check_cutoff, sine_table
 from symscape.diffeo._normals import scaled_normals
 from symscape.diffeo._temperature import check_acceptable, temperature
-from symscape.diffeo._warp import Interpolation, check_images, warp
+from symscape.diffeo._warp import Interpolation, at_least_single, check_images, warp
 
 __all__ = ["MaximumEntropy", "field", "field_gradient", "gradient_norm"]
 
@@ -136,7 +136,9 @@ class MaximumEntropy:
                 acceptable region.
         """
         check_images(images)
-        return warp(images, self.fields(images.shape[-1], seeds, images.dtype), interpolation)
+        precise = at_least_single(images.dtype)
+        fields = self.fields(images.shape[-1], seeds, precise)
+        return warp(images.to(precise), fields, interpolation).to(images.dtype)
 
 
 def field(coefficients: Tensor, n: int) -> Tensor:

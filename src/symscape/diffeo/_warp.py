@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-__all__ = ["SIGMA", "Interpolation", "check_images", "warp"]
+__all__ = ["SIGMA", "Interpolation", "at_least_single", "check_images", "warp"]
 
 Interpolation = Literal["bilinear", "gaussian"]
 """How an image is read between its pixels."""
@@ -23,7 +23,8 @@ def warp(images: Tensor, fields: Tensor, interpolation: Interpolation = "bilinea
     r"""Pull images back by displacement fields, :math:`[\tau x](s) = x(s - \tau(s))`.
 
     Sources outside the image are moved to its frame. All channels of an image share the field.
-    Differentiable in the images and in the fields, on every device.
+    Differentiable in the images and in the fields, on every device. Numbers of less than 32 bits
+    are computed in float32, and the result is rounded.
 
     Gaussian interpolation, with weights :math:`\propto e^{-r^2/2\sigma^2}` of :data:`SIGMA`,
     blurs even where nothing moves: compare with the image warped by a field of zeros.
@@ -62,11 +63,20 @@ def warp(images: Tensor, fields: Tensor, interpolation: Interpolation = "bilinea
             f"fields: leading shape {tuple(fields.shape[:-3])} given; allowed: one that "
             f"broadcasts with that of the images, {tuple(images.shape[:-3])}"
         ) from None
+    precise = at_least_single(images.dtype)
+    if precise != images.dtype:
+        wide = warp(images.to(precise), fields.to(precise), interpolation)
+        return wide.to(images.dtype)
     if interpolation == "gaussian":
         return _gaussian(images, fields)
     if images.device.type == "cpu" and images.dtype in (torch.float32, torch.float64):
         return _compiled(images, fields, lead)
     return bilinear(images, fields)
+
+
+def at_least_single(dtype: torch.dtype) -> torch.dtype:
+    """The dtype in which pixels are found: half precision cannot even count to 300."""
+    return torch.float32 if dtype.itemsize < 4 else dtype
 
 
 def check_images(images: Tensor) -> None:
@@ -89,7 +99,7 @@ def bilinear(images: Tensor, fields: Tensor) -> Tensor:
     u, v = _sources(fields)
     left, top = u.floor(), v.floor()
     p, q = (u - left).unsqueeze(-3), (v - top).unsqueeze(-3)
-    j, i = left.long(), top.long()
+    j, i = _whole(left), _whole(top)
     l, k = (j + 1).clamp(max=n - 1), (i + 1).clamp(max=n - 1)
     upper, upper_right = _pixels(images, i, j), _pixels(images, i, l)
     lower, lower_right = _pixels(images, k, j), _pixels(images, k, l)
@@ -102,7 +112,7 @@ def _gaussian(images: Tensor, fields: Tensor) -> Tensor:
     """Gaussian interpolation; the weights are products, so their norm is too."""
     n = images.shape[-1]
     u, v = _sources(fields)
-    j, i = u.detach().round().long(), v.detach().round().long()
+    j, i = _whole(u.detach().round()), _whole(v.detach().round())
     out = torch.zeros((), dtype=images.dtype, device=images.device)
     norm = torch.zeros_like(u)
     for down in range(-_REACH, _REACH + 1):
@@ -132,6 +142,11 @@ def _sources(fields: Tensor) -> tuple[Tensor, Tensor]:
     return u, v
 
 
+def _whole(source: Tensor) -> Tensor:
+    """Indices of pixels; 0 for NaN, which shows in the weights."""
+    return source.nan_to_num(0.0).long()
+
+
 def _pixels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """images[..., channel, rows, columns], of shape (..., channels, n, n)."""
     channels, n = images.shape[-3], images.shape[-1]
@@ -158,32 +173,31 @@ def _members(own: torch.Size, lead: torch.Size) -> Tensor:
 
 
 class _Warp(torch.autograd.Function):
-    """Compiled forward pass; compiled first derivatives, further ones through plain torch."""
+    """Compiled forward pass and first derivatives; where these are to be differentiated in their
+    turn, they come from plain torch."""
 
     @staticmethod
-    def forward(
-        context: Any, images: Tensor, fields: Tensor, image_of: Tensor, field_of: Tensor
-    ) -> Tensor:
+    def forward(images: Tensor, fields: Tensor, image_of: Tensor, field_of: Tensor) -> Tensor:
         from symscape.diffeo import _kernels
 
-        context.save_for_backward(images, fields, image_of, field_of)
         out = images.new_empty(len(image_of), *images.shape[-3:])
         held = (images.detach().contiguous(), fields.detach().contiguous())
         _kernels.forward(*held, image_of, field_of, out)
         return out
 
     @staticmethod
+    def setup_context(context: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        context.save_for_backward(*inputs)
+
+    @staticmethod
     def backward(context: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         images, fields, image_of, field_of = context.saved_tensors
         (grad_out,) = grad_outputs
-        if torch.is_grad_enabled() and grad_out.requires_grad:
-            with torch.enable_grad():
-                out = bilinear(images[image_of], fields[field_of])
-                return (
-                    *torch.autograd.grad(out, (images, fields), grad_out, create_graph=True),
-                    None,
-                    None,
-                )
+        if torch.is_grad_enabled():
+            _, pull = torch.func.vjp(
+                lambda a, b: bilinear(a[image_of], b[field_of]), images, fields
+            )
+            return (*pull(grad_out), None, None)
         from symscape.diffeo import _kernels
 
         held = (images.detach().contiguous(), fields.detach().contiguous())
@@ -196,6 +210,30 @@ class _Warp(torch.autograd.Function):
             None,
             None,
         )
+
+    @staticmethod
+    def vmap(
+        info: Any,
+        in_dims: tuple[int | None, ...],
+        images: Tensor,
+        fields: Tensor,
+        image_of: Tensor,
+        field_of: Tensor,
+    ) -> tuple[Tensor, int]:
+        """The mapped dimension becomes a part of the batch of images, or of fields."""
+        K = info.batch_size
+
+        def folded(entries: Tensor, dim: int | None, member: Tensor) -> tuple[Tensor, Tensor]:
+            if dim is None:
+                return entries, member.repeat(K)
+            entries = entries.movedim(dim, 0)
+            shift = entries.shape[1] * torch.arange(K)[:, None]
+            return entries.flatten(0, 1), (member + shift).flatten()
+
+        images, all_images_of = folded(images, in_dims[0], image_of)
+        fields, all_fields_of = folded(fields, in_dims[1], field_of)
+        out = _Warp.apply(images, fields, all_images_of, all_fields_of)
+        return out.unflatten(0, (K, len(image_of))), 0
 
 
 def _gathered(each: Tensor, own: Tensor, member_of: Tensor) -> Tensor:
