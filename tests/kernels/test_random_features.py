@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from symscape.kernels import (
+    Moments,
     Target,
     activation_moments,
     asymptotic_error,
@@ -51,6 +52,42 @@ def test_peak_at_the_interpolation_threshold_only_for_single_networks():
     assert mean[-1] == pytest.approx(asymptotic_error(1e5, 3.0, 0.0, target, RELU), rel=1e-3)
 
 
+@pytest.mark.parametrize("psi", [1 / 3, 1.0, 3.0, 30.0])
+def test_the_ridgeless_peak_is_infinite_and_positive_from_both_sides(psi):
+    target = Target(1.0, 0.0, 0.1)
+    assert asymptotic_error(psi, psi, 0.0, target, RELU) == math.inf
+    assert asymptotic_error(psi, psi, 0.0, target, RELU, 10) == math.inf
+    assert asymptotic_error(psi, psi, 0.0, Target(0.0, 0.0, 0.0), RELU) == 0
+    assert math.isfinite(asymptotic_error(psi, psi, 0.0, target, RELU, math.inf))
+    for side in (-1, 1):
+        near = [
+            asymptotic_error(psi * (1 + side * e), psi, 0.0, target, RELU) * e
+            for e in (1e-6, 1e-9, 1e-12)
+        ]
+        np.testing.assert_allclose(near, near[0], rtol=1e-2)  # a pole of first order
+
+
+@pytest.mark.parametrize("activation", [np.abs, np.square], ids=["abs", "square"])
+def test_even_activations_learn_nothing_linear(activation):
+    moments = activation_moments(activation)
+    almost = Moments(moments.mean, 1e-4, moments.rest)
+    for ensemble in (1, 10, math.inf):
+        error = asymptotic_error(2.0, 3.0, 0.1, Target(), moments, ensemble)
+        limit = asymptotic_error(2.0, 3.0, 0.1, Target(), almost, ensemble)
+        assert error == pytest.approx(limit, rel=1e-6)
+    assert error == pytest.approx(1.0)  # very many networks: what is not learned, no fluctuations
+
+
+def test_tiny_ridges_are_continuous_with_none():
+    target = Target(1.0, 0.0, 0.1)
+    for psi1, psi2 in ((5.0, 0.01), (0.05, 0.02), (0.01, 0.02), (7.0, 3.0)):
+        for ensemble in (1, math.inf):
+            bare = asymptotic_error(psi1, psi2, 0.0, target, RELU, ensemble)
+            for ridge in (1e-13, 1e-12, 1e-10):
+                value = asymptotic_error(psi1, psi2, ridge, target, RELU, ensemble)
+                assert value == pytest.approx(bare, rel=1e-4)
+
+
 def test_a_ridge_removes_the_peak_and_a_vanishing_one_changes_nothing():
     target = Target(1.0, 0.0, 0.1)
     assert asymptotic_error(3.0, 3.0, 0.1, target, RELU) < 1
@@ -79,8 +116,11 @@ def test_variances_of_the_simulated_target():
 def test_wrong_input_is_named():
     with pytest.raises(ValueError, match="positive"):
         asymptotic_error(0.0, 1.0, 0.0, Target(), RELU)
-    with pytest.raises(ValueError, match="ridge"):
-        asymptotic_error(1.0, 1.0, -1.0, Target(), RELU)
+    with pytest.raises(ValueError, match="finite; got 1.0 and inf"):
+        asymptotic_error(1.0, math.inf, 0.0, Target(), RELU)
+    for ridge in (-1.0, math.nan):
+        with pytest.raises(ValueError, match="ridge"):
+            asymptotic_error(1.0, 1.0, ridge, Target(), RELU)
     with pytest.raises(ValueError, match="variances"):
         Target(noise=-1)
     with pytest.raises(ValueError, match="1 or more"):

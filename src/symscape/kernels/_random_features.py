@@ -97,25 +97,33 @@ def asymptotic_error(
     adds 1/K of the variance over features.
 
     Args:
-        h_per_d: width over dimension.
+        h_per_d: width over dimension, ``math.inf`` allowed.
         P_per_d: number of points over dimension.
         ridge: the ridge, 0 for the minimum-norm interpolator.
         target: variances of the target.
         moments: of the activation.
         ensemble: networks of which the mean is taken, ``math.inf`` allowed.
 
+    Returns:
+        The error: infinite for finitely many networks without a ridge where h = P.
+
     Raises:
-        ValueError: a ratio that is not positive, a negative ridge, an ensemble below 1.
+        ValueError: a ratio that is not positive, an infinite ``P_per_d``, a negative ridge, an
+            ensemble below 1.
     """
-    if not (h_per_d > 0 and P_per_d > 0):
-        raise ValueError(f"h_per_d and P_per_d must be positive; got {h_per_d} and {P_per_d}")
-    if ridge < 0 or ensemble < 1:
+    if not (h_per_d > 0 and 0 < P_per_d < math.inf):
+        raise ValueError(
+            f"h_per_d must be positive, P_per_d positive and finite; got {h_per_d} and {P_per_d}"
+        )
+    if not (0 <= ridge < math.inf and ensemble >= 1):
         raise ValueError(f"ridge >= 0 and ensemble >= 1; got {ridge} and {ensemble}")
-    single = _mei_montanari(h_per_d, P_per_d, ridge, target, moments)
     if ensemble == 1:
-        return single
+        return _mei_montanari(h_per_d, P_per_d, ridge, target, moments)
     larger = _ensemble_ridge(h_per_d, P_per_d, ridge, moments)
     mean = _mei_montanari(math.inf, P_per_d, larger, target, moments)
+    if ensemble == math.inf:
+        return mean
+    single = _mei_montanari(h_per_d, P_per_d, ridge, target, moments)
     return mean + (single - mean) / ensemble
 
 
@@ -210,7 +218,12 @@ def _mei_montanari(psi1: float, psi2: float, ridge: float, target: Target, m: Mo
     """Theorem 2 of Mei & Montanari; psi1 = inf is its limit, taken at a very large number."""
     zeta2 = (m.linear / m.rest) ** 2
     psi1 = min(psi1, 1e7 * max(1.0, psi2))
-    chi = _chi(psi1, psi2, ridge / m.rest**2, zeta2)
+    noise = target.noise + target.nonlinear
+    relative_ridge = ridge / m.rest**2
+    # The pole; closer to it than this, E0 below is made of rounding.
+    if relative_ridge <= _RIDGELESS and math.isclose(psi1, psi2, rel_tol=1e-13):
+        return math.inf if target.linear + noise > 0 else 0.0
+    chi = _chi(psi1, psi2, relative_ridge, zeta2)
     z2, z4, z6 = zeta2, zeta2**2, zeta2**3
     p = psi1 * psi2
     E0 = (
@@ -236,7 +249,6 @@ def _mei_montanari(psi1: float, psi2: float, ridge: float, target: Target, m: Mo
         - 2 * chi**2 * z2
         - chi**2
     )
-    noise = target.noise + target.nonlinear
     return target.linear * E1 / E0 + noise * E2 / E0 + target.nonlinear
 
 
@@ -255,18 +267,21 @@ def _chi(psi1: float, psi2: float, ridge: float, zeta2: float) -> float:
         # n1 s = psi1 - A and n2 s = psi2 - A, whose product is s^2 x
         return (psi1 - A) * (psi2 - A) - s * s * x
 
-    # A grows with x from 0; the root lies where A is below both ratios.
-    low, high = -60.0, math.log(min(psi1, psi2)) + 1.0
-    top = _edge(min(psi1, psi2), zeta2)
-    if ridge <= _RIDGELESS:
+    # A grows with x from 0 and is the smaller ratio at the top: chi without a ridge.
+    smaller = min(psi1, psi2)
+    top = _positive_root(zeta2, 1 + zeta2 - zeta2 * smaller, smaller)
+    high = math.log(top)
+    if ridge <= _RIDGELESS or excess(high) >= 0:  # the ridge is below the rounding
         return -top
-    return -math.exp(brentq(excess, low, min(high, math.log(top)), xtol=1e-15, rtol=1e-14))
+    # Well below the root, where both A are small beside the ratios and x beside 1 / ridge.
+    low = high - math.log1p(ridge) - math.log1p(zeta2) - 60.0
+    return -math.exp(brentq(excess, low, high, xtol=1e-15, rtol=1e-14))
 
 
-def _edge(psi: float, zeta2: float) -> float:
-    """The x at which x (1 + zeta2 / (1 + zeta2 x)) = psi: minus chi without a ridge."""
-    b = 1 + zeta2 - zeta2 * psi
-    return (-b + math.sqrt(b * b + 4 * zeta2 * psi)) / (2 * zeta2)
+def _positive_root(a: float, b: float, c: float) -> float:
+    """The positive root of a x^2 + b x = c, for a >= 0 and c > 0, without cancellation."""
+    root = math.sqrt(b * b + 4 * a * c)
+    return 2 * c / (b + root) if b > 0 else (root - b) / (2 * a)
 
 
 def _ensemble_ridge(psi1: float, psi2: float, ridge: float, m: Moments) -> float:
@@ -274,23 +289,24 @@ def _ensemble_ridge(psi1: float, psi2: float, ridge: float, m: Moments) -> float
 
     def degrees(kappa: float) -> float:
         """tr K (K + kappa)^-1 / h with K = mu1^2 x x / d + mu*^2."""
-        shift = (m.rest**2 + kappa) / m.linear**2
-        resolvent = _marchenko_pastur(shift, psi2) / m.linear**2  # tr (K + kappa)^-1 / P
-        return (1 - kappa * resolvent) * psi2 / psi1
+        return (1 - kappa * _resolvent(m.rest**2 + kappa, m.linear**2, psi2)) * psi2 / psi1
 
     def excess(log_kappa: float) -> float:
         kappa = math.exp(log_kappa)
         return kappa * (1 - degrees(kappa)) - psi2 * ridge
 
-    if ridge <= _RIDGELESS and psi1 >= psi2:
+    if ridge == 0 and psi1 >= psi2:
         return 0.0
     high = math.log(psi2 * ridge + 10 * (m.rest**2 + m.linear**2 * (1 + math.sqrt(psi2)) ** 2)) + 10
-    low = math.log(max(psi2 * ridge, 1e-14)) - 1e-9
+    low = math.log(psi2 * ridge or 1e-14 * m.rest**2) - 1e-9
+    if excess(low) >= 0:  # without a ridge, next to the threshold
+        return math.exp(low) / psi2
     return math.exp(brentq(excess, low, high, xtol=1e-14)) / psi2
 
 
-def _marchenko_pastur(shift: float, psi2: float) -> float:
-    """tr (X X^T / d + shift)^-1 / P for P = psi2 d points of d standard normal coordinates."""
-    b = shift + 1 - psi2
-    # The resolvent g of X X^T / d solves shift psi2 g^2 + (shift + 1 - psi2) g - 1 = 0.
-    return (-b + math.sqrt(b * b + 4 * shift * psi2)) / (2 * shift * psi2)
+def _resolvent(shift: float, scale: float, psi2: float) -> float:
+    """tr (scale X X^T / d + shift)^-1 / P for P = psi2 d points of d standard normal coordinates.
+
+    By Marchenko and Pastur it solves shift scale psi2 R^2 + (shift + scale (1 - psi2)) R = 1.
+    """
+    return _positive_root(shift * scale * psi2, shift + scale * (1 - psi2), 1.0)
