@@ -194,9 +194,9 @@ class _Warp(torch.autograd.Function):
         images, fields, image_of, field_of = context.saved_tensors
         (grad_out,) = grad_outputs
         if torch.is_grad_enabled():
-            _, pull = torch.func.vjp(
+            pull: Any = torch.func.vjp(
                 lambda a, b: bilinear(a[image_of], b[field_of]), images, fields
-            )
+            )[1]
             return (*pull(grad_out), None, None)
         from symscape.diffeo import _kernels
 

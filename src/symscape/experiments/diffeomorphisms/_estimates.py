@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,13 +27,36 @@ def mean_finding(claim: str, table: Table, value: Value, note: str = "") -> Find
 
 
 def worst_finding(
-    claim: str, table: Table, name: str, value: Value, target: float, note: str = ""
+    claim: str, table: Table, names: Sequence[str], value: Value, badness: Value, note: str = ""
 ) -> Finding:
-    """The mean farthest from the target, over the groups that the field ``name`` makes."""
-    found = [
-        (group, *mean_and_error([value(row) for row in rows])) for group, rows in table.groups(name)
-    ]
+    """The worst mean over the groups that the fields ``names`` make.
+
+    Opposite deviations would cancel in a mean over all groups, which says nothing about a
+    statement on each of them.
+
+    Args:
+        claim: its id.
+        table: runs.
+        names: fields that make the groups, for example data set and network.
+        value: number of a run; runs where it is not finite are left out.
+        badness: of a mean; the largest is the worst. See :func:`distance_from`.
+        note: more to say about it.
+    """
+    found = []
+    for group, rows in table.groups(*names):
+        values = [float(value(row)) for row in rows]
+        mean, error = mean_and_error([v for v in values if math.isfinite(v)])
+        if mean is not None:
+            found.append((group, mean, error))
     if not found:
         return Finding(claim, None, note=NO_RUN)
-    (where,), mean, error = max(found, key=lambda entry: abs((entry[1] or 0.0) - target))
-    return Finding(claim, mean, error, note or f"The worst is {name} = {where}.", table.keys)
+    where, mean, error = max(found, key=lambda entry: badness(entry[1]))
+    place = ", ".join(
+        f"{name} = {str(entry).partition('@')[0]}" for name, entry in zip(names, where, strict=True)
+    )
+    return Finding(claim, mean, error, f"The worst is {place}. {note}".strip(), table.keys)
+
+
+def distance_from(target: float) -> Value:
+    """How far a mean is from a number."""
+    return lambda mean: abs(mean - target)

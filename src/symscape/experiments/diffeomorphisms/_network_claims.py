@@ -9,11 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symscape.experiments.diffeomorphisms._estimates import NO_RUN
-from symscape.experiments.diffeomorphisms._measure import CUTOFFS, DELTAS, NOISE_NORMS, family
-from symscape.lab import Claim, Finding, Table, Tolerance
+from symscape.experiments.diffeomorphisms._estimates import NO_RUN, distance_from, worst_finding
+from symscape.experiments.diffeomorphisms._measure import (
+    AVERAGES,
+    CUTOFFS,
+    DELTAS,
+    NOISE_NORMS,
+    family,
+)
+from symscape.lab import Claim, Finding, Row, Table, Tolerance
 
 Array = NDArray[np.float64]
+
+PANEL = ("data", "net")
+"""What a panel of Fig. 6 is: the groups of which the worst answers a claim on all of them."""
 
 _SMALL = "bound for narrow networks and short training; the thesis's full size is profile paper"
 
@@ -22,15 +31,15 @@ CLAIMS = (
         "ch4.fig3.init",
         "Ch. 4, Fig. 3 center and Fig. 4",
         "At initialization the relative stability is about 1: networks are no more stable to "
-        "deformations than to noise.",
+        "deformations than to noise. The network and data set farthest from it.",
         1.0,
-        Tolerance(0.4, 2.5, "log-average over networks; order one"),
+        Tolerance(0.4, 2.5, "log-average over seeds and P; order one"),
     ),
     Claim(
         "ch4.fig3.trained",
         "Ch. 4, Fig. 3 center",
         "Training makes modern networks relatively stable: R_f after training over that at "
-        "initialization.",
+        "initialization, the largest of all networks and data sets.",
         "< 0.3",
         Tolerance(0.0, 0.6, _SMALL),
     ),
@@ -38,7 +47,7 @@ CLAIMS = (
         "ch4.fig3.more-data",
         "Ch. 4, Fig. 3 right",
         "R_f of modern networks falls as the training set grows: at the largest P over that at the "
-        "smallest.",
+        "smallest, CIFAR-10; the largest of all networks.",
         "decreases",
         Tolerance(0.0, 0.6, _SMALL),
     ),
@@ -46,7 +55,7 @@ CLAIMS = (
         "ch4.fig3.interpolation",
         "Ch. 4, Fig. 3 left and App. C",
         "For displacements of a pixel or more the interpolation does not matter: R_f with Gaussian "
-        "over R_f with bilinear interpolation.",
+        "over R_f with bilinear interpolation, CIFAR-10; the modern network farthest from 1.",
         1.0,
         Tolerance(0.7, 1.3, "the curves coincide, within 30 %"),
     ),
@@ -54,14 +63,15 @@ CLAIMS = (
         "ch4.fig4.fully-connected",
         "Ch. 4, Fig. 4",
         "Fully connected networks do not become stable: R_f after training over that at "
-        "initialization.",
+        "initialization, the smallest of all networks and data sets.",
         "> 1",
         Tolerance(0.9, math.inf, "larger after training, minus 10 % for the noise of the seeds"),
     ),
     Claim(
         "ch4.fig4.lenet",
         "Ch. 4, Fig. 4",
-        "LeNet is less stable than a modern network: its R_f over that of the residual network.",
+        "LeNet is less stable than a modern network: its R_f over that of the residual network, "
+        "the smallest of all data sets.",
         "> 1",
         Tolerance(1.0, math.inf, "an ordering"),
     ),
@@ -91,52 +101,55 @@ CLAIMS = (
     Claim(
         "ch4.fig5.better-than-deformations",
         "Ch. 4, Fig. 5 and 15",
-        "R_f tells the test error on CIFAR-10 better than D_f does: the difference of the two "
-        "correlations.",
+        "R_f tells the test error on CIFAR-10 better than D_f does: the difference of the "
+        "absolute values of the two correlations.",
         0.35,
         Tolerance(0.0, 2.0, "an ordering"),
     ),
     Claim(
         "ch4.fig6.noise",
         "Ch. 4, Fig. 6 and 22",
-        "G_f of modern networks grows with P: its exponent, mean over data sets and networks.",
+        "G_f of modern networks grows with P, in all panels: its smallest exponent.",
         "> 0",
         Tolerance(0.0, math.inf, "a sign"),
     ),
     Claim(
         "ch4.fig6.relative",
         "Ch. 4, Fig. 6 and 22",
-        "R_f of modern networks decreases with P: its exponent, mean over data sets and networks.",
+        "R_f of modern networks decreases with P, in all panels: its largest exponent.",
         "< 0",
         Tolerance(-math.inf, 0.0, "a sign; -1 over a part of the range in the thesis"),
     ),
     Claim(
         "ch4.fig11.quadratic",
         "Ch. 4, Fig. 11",
-        "G_f grows like the square of the norm of small noise.",
+        "G_f grows like the square of the norm of small noise: the exponent farthest from it.",
         2.0,
         Tolerance(1.95, 2.05, "+- 0.05, for norms up to 0.1"),
     ),
     Claim(
         "ch4.fig13.interpolation",
         "Ch. 4, Fig. 13",
-        "R_f against P on MNIST does not depend on the interpolation: Gaussian over bilinear.",
+        "R_f of modern networks against P on MNIST does not depend on the interpolation: Gaussian "
+        "over bilinear, the network and P farthest from 1.",
         1.0,
         Tolerance(0.7, 1.3, "the curves coincide, within 30 %"),
     ),
     Claim(
         "ch4.fig14.init",
         "Ch. 4, Fig. 14",
-        "At initialization R is about 1 at every depth: the log-average over layers.",
+        "At initialization R is about 1 at every depth: the factor between 1 and the layer "
+        "farthest from it, up or down, the largest of all networks and data sets.",
         1.0,
         Tolerance(0.4, 2.5, "order one"),
     ),
     Claim(
         "ch4.fig14.depth",
         "Ch. 4, Fig. 14",
-        "In trained modern networks R falls with depth: rank correlation of R and depth.",
+        "In trained modern networks R falls with depth: rank correlation of R and depth, the "
+        "largest of all networks and data sets.",
         "decreases",
-        Tolerance(-1.0, -0.7, "Spearman's, mean over networks"),
+        Tolerance(-1.0, -0.7, "Spearman's, mean over seeds"),
     ),
     Claim(
         "ch4.fig15.deformations",
@@ -157,8 +170,8 @@ CLAIMS = (
     Claim(
         "ch4.fig17.means",
         "Ch. 4, Fig. 17",
-        "With means instead of medians R_f still tells the test error on CIFAR-10 best: its "
-        "correlation minus the larger of those of D_f and 1/G_f.",
+        "With means instead of medians R_f still tells the test error on CIFAR-10 best: the "
+        "absolute value of its correlation minus the larger one of those of D_f and G_f.",
         "> 0",
         Tolerance(0.0, 2.0, "an ordering"),
         profile="paper",
@@ -224,7 +237,7 @@ def is_convolutional(net: str) -> bool:
 def findings(table: Table, datasets: Sequence[str]) -> list[Finding]:
     """The findings of all claims, in their order."""
     full = Table(row for row in table if row["full"])
-    modern = _nets(table, is_modern)
+    modern, trained_modern = _nets(table, is_modern), _nets(full, is_modern)
     color, digits = _of(full, "cifar10"), _of(full, "mnist")
     missing = [name for name in datasets if not _of(table, name.removesuffix("-sample"))]
     missing_note = f"Not on this machine: {', '.join(missing)}." if missing else ""
@@ -237,35 +250,38 @@ def findings(table: Table, datasets: Sequence[str]) -> list[Finding]:
         ("ch4.fig5.correlation", color, _rho("R")),
         ("ch4.fig5.exponent", color, _law("exponent")),
         ("ch4.fig5.prefactor", color, _law("prefactor")),
-        ("ch4.fig5.better-than-deformations", color, _difference("R", "D")),
+        ("ch4.fig5.better-than-deformations", color, _better_than(["D"])),
         ("ch4.fig15.deformations", color, _rho("D")),
         ("ch4.fig16.noise", color, lambda e, t: -_rho("G")(e, t)),
-        ("ch4.fig17.means", color, _means_difference),
+        ("ch4.fig17.means", color, _better_than(["D", "G"], AVERAGES.index("mean"))),
         ("ch4.table2.mnist-relative", digits, _rho("R")),
         ("ch4.table2.mnist-deformations", digits, _rho("D")),
         ("ch4.table2.mnist-noise", digits, _rho("G")),
         ("ch4.table2.fashion-relative", _of(full, "fashion-mnist"), _rho("R")),
         ("ch4.fig21.robust", color, _smallest_correlation),
     ]
+    far = distance_from(0.0)  # in the logarithm
     found = [
-        _log_mean("ch4.fig3.init", table, lambda row: row["init_R"][0]),
-        _log_mean("ch4.fig3.trained", _nets(full, is_modern), ratio),
-        _last_over_first("ch4.fig3.more-data", modern),
-        _log_mean("ch4.fig3.interpolation", full, _interpolation_ratio),
-        _log_mean("ch4.fig4.fully-connected", fully_connected, ratio),
+        _worst_factor("ch4.fig3.init", table, lambda row: row["init_R"][0], far),
+        _worst_factor("ch4.fig3.trained", trained_modern, ratio, _largest),
+        _last_over_first("ch4.fig3.more-data", _of(modern, "cifar10")),
+        _worst_factor(
+            "ch4.fig3.interpolation", _of(trained_modern, "cifar10"), _interpolation_ratio, far
+        ),
+        _worst_factor("ch4.fig4.fully-connected", fully_connected, ratio, _smallest),
         _lenet_over_residual(full),
-        _growth("ch4.fig6.noise", modern, "G"),
-        _growth("ch4.fig6.relative", modern, "R"),
-        _mean("ch4.fig11.quadratic", full, _noise_exponent),
-        _log_mean(
+        _growth("ch4.fig6.noise", modern, "G", _smallest),
+        _growth("ch4.fig6.relative", modern, "R", _largest),
+        worst_finding("ch4.fig11.quadratic", full, PANEL, _noise_exponent, distance_from(2.0)),
+        _worst_factor(
             "ch4.fig13.interpolation",
-            _of(table, "mnist"),
+            _of(modern, "mnist"),
             lambda row: row["R_gaussian"] / row["R"][0],
+            far,
+            names=(*PANEL, "P"),
         ),
-        _log_mean(
-            "ch4.fig14.init", full, lambda row: np.exp(np.nanmean(np.log(row["init_R_layers"])))
-        ),
-        _mean("ch4.fig14.depth", _nets(full, is_modern), _rank_correlation),
+        _worst_factor("ch4.fig14.init", full, _farthest_layer, _largest),
+        worst_finding("ch4.fig14.depth", trained_modern, PANEL, _rank_correlation, _largest),
         _separation(_nets(_of(table, "cifar10"), is_convolutional)),
         *(_over_networks(*entry) for entry in correlations),
     ]
@@ -314,22 +330,27 @@ def _nets(table: Table, kind: Callable[[str], bool]) -> Table:
     return Table(row for row in table if kind(row["net"]))
 
 
-def _mean(claim: str, table: Table, value: Callable[[Any], float]) -> Finding:
-    """The mean over runs; the error is over seeds, each the mean over its runs."""
-    from symscape.scaling import cluster_bootstrap
-
-    by_seed = [
-        float(np.nanmean([float(value(row)) for row in rows])) for _, rows in table.groups("seed")
-    ]
-    if not by_seed or not np.all(np.isfinite(by_seed)):
-        return Finding(claim, None, note=NO_RUN)
-    estimate = cluster_bootstrap(lambda sample: float(np.mean(sample)), by_seed)
-    return Finding(claim, estimate.value, estimate.error, runs=table.keys)
+def _largest(mean: float) -> float:
+    return mean
 
 
-def _log_mean(claim: str, table: Table, value: Callable[[Any], float]) -> Finding:
-    """The log-average over runs."""
-    finding = _mean(claim, table, lambda row: math.log(value(row)))
+def _smallest(mean: float) -> float:
+    return -mean
+
+
+def _worst_factor(
+    claim: str,
+    table: Table,
+    value: Callable[[Any], float],
+    badness: Callable[[float], float],
+    names: Sequence[str] = PANEL,
+) -> Finding:
+    """The worst log-average over seeds of a ratio; ``badness`` is that of the logarithm."""
+    return _factor(worst_finding(claim, table, names, lambda row: math.log(value(row)), badness))
+
+
+def _factor(finding: Finding) -> Finding:
+    """The finding of which a logarithm was found."""
     if finding.measured is not None:
         finding.measured = math.exp(finding.measured)
         if finding.uncertainty is not None:
@@ -355,6 +376,11 @@ def _noise_exponent(row: Any) -> float:
     )
 
 
+def _farthest_layer(row: Any) -> float:
+    """Factor between 1 and R in the layer where it is largest; constant layers are left out."""
+    return float(np.exp(np.nanmax(np.abs(np.log(row["init_R_layers"])))))
+
+
 def _rank_correlation(row: Any) -> float:
     from scipy.stats import spearmanr
 
@@ -362,36 +388,40 @@ def _rank_correlation(row: Any) -> float:
 
 
 def _last_over_first(claim: str, table: Table) -> Finding:
-    sizes = sorted({row["P"] for row in table})
-    if len(sizes) < 2:
-        return Finding(claim, None, note=NO_RUN)
-    logs = [np.log(values[:, [0, -1]]) for _, x, values in curves(table, "R") if len(x) > 1]
-    return _from_logs(claim, np.concatenate(logs)[:, 1] - np.concatenate(logs)[:, 0], table)
+    """R at the largest P over that at the smallest, of the network where it is largest."""
+    rows = []
+    for (data, net), sizes, values in curves(table, "R"):
+        if len(sizes) > 1:
+            point = {"data": data, "net": net}
+            rows += [Row(point, {"ratio": last / first}) for first, last in values[:, [0, -1]]]
+    return _with_runs(_worst_factor(claim, Table(rows), lambda row: row["ratio"], _largest), table)
 
 
 def _lenet_over_residual(table: Table) -> Finding:
-    claim = "ch4.fig4.lenet"
-    differences = []
-    for _, rows in table.groups("data", "seed"):
-        by_net = {row["net"]: math.log(row["R"][0]) for row in rows}
+    rows = []
+    for (data, _), some in table.groups("data", "seed"):
+        by_net = {row["net"]: math.log(row["R"][0]) for row in some}
         residual = [value for net, value in by_net.items() if net.startswith("resnet")]
         if "lenet" in by_net and residual:
-            differences.append(by_net["lenet"] - float(np.mean(residual)))
-    return _from_logs(claim, np.array(differences), table)
+            ratio = math.exp(by_net["lenet"] - float(np.mean(residual)))
+            rows.append(Row({"data": data}, {"ratio": ratio}))
+    return _with_runs(
+        _worst_factor(
+            "ch4.fig4.lenet", Table(rows), lambda row: row["ratio"], _smallest, names=("data",)
+        ),
+        table,
+    )
 
 
-def _from_logs(claim: str, logs: Array, table: Table) -> Finding:
-    from symscape.scaling import cluster_bootstrap
-
-    logs = logs[np.isfinite(logs)]
-    if not len(logs):
-        return Finding(claim, None, note=NO_RUN)
-    found = cluster_bootstrap(lambda sample: float(np.exp(np.mean(sample))), logs)
-    return Finding(claim, found.value, found.error, runs=table.keys)
+def _with_runs(finding: Finding, table: Table) -> Finding:
+    """The finding with the keys of the runs behind it."""
+    if finding.measured is not None:
+        finding.runs = table.keys
+    return finding
 
 
-def _growth(claim: str, table: Table, name: str) -> Finding:
-    """Exponent against P, mean over data sets and networks, each with its error over seeds."""
+def _growth(claim: str, table: Table, name: str, badness: Callable[[float], float]) -> Finding:
+    """The worst exponent against P over data sets and networks, with its error over seeds."""
     from symscape.scaling import fit_power_law
 
     fits = [
@@ -401,12 +431,9 @@ def _growth(claim: str, table: Table, name: str) -> Finding:
     ]
     if not fits:
         return Finding(claim, None, note=NO_RUN)
-    errors = [fit.statistical for *_, fit in fits if fit.statistical is not None]
-    error = math.sqrt(sum(e * e for e in errors)) / len(fits) if errors else None
+    worst = max((fit for *_, fit in fits), key=lambda fit: badness(fit.exponent))
     note = "; ".join(f"{net} on {data}: {fit.exponent:.2f}" for data, net, fit in fits) + "."
-    return Finding(
-        claim, float(np.mean([fit.exponent for *_, fit in fits])), error, note, table.keys
-    )
+    return Finding(claim, worst.exponent, worst.statistical, note, table.keys)
 
 
 def _separation(table: Table) -> Finding:
@@ -478,14 +505,15 @@ def _law(what: str) -> Callable[[Array, Any], float]:
     return fitted
 
 
-def _difference(one: str, other: str) -> Callable[[Array, Any], float]:
-    return lambda errors, groups: _rho(one)(errors, groups) - _rho(other)(errors, groups)
+def _better_than(rivals: Sequence[str], index: int = 0) -> Callable[[Array, Any], float]:
+    """How much better R tells the error than its rivals: a strong correlation of the other sign
+    tells it just as well."""
 
+    def advantage(errors: Array, groups: Any) -> float:
+        R, *others = (abs(_rho(name, index)(errors, groups)) for name in ("R", *rivals))
+        return R - max(others)
 
-def _means_difference(errors: Array, groups: Any) -> float:
-    mean = 2  # in the order of _measure.AVERAGES
-    D, G = _rho("D", mean)(errors, groups), -_rho("G", mean)(errors, groups)
-    return _rho("R", mean)(errors, groups) - max(D, G)
+    return advantage
 
 
 def _smallest_correlation(errors: Array, groups: Any) -> float:

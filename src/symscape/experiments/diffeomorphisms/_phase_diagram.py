@@ -9,7 +9,11 @@ import numpy as np
 from pydantic import Field
 
 from symscape import lab
-from symscape.experiments.diffeomorphisms._estimates import mean_finding, worst_finding
+from symscape.experiments.diffeomorphisms._estimates import (
+    distance_from,
+    mean_finding,
+    worst_finding,
+)
 from symscape.lab import Axis, Claim, Figure, Finding, Table, Tolerance
 
 Cutoff = Annotated[int, Field(ge=2, le=200)]
@@ -208,13 +212,13 @@ class PhaseDiagram(lab.Experiment):
                     row["square"] * diffeo.acceptable_range(row["c"], row["n"]).low
                 ),
             ),
-            worst_finding("ch4.eq13.fold", table, "c", _fold_ratio, target=1.0),
+            worst_finding("ch4.eq13.fold", table, ["c"], _fold_ratio, distance_from(1.0)),
             worst_finding(
                 "ch4.eq14.bijective",
                 table,
-                "c",
+                ["c"],
                 lambda row: 1.0 - float(row["folded"][at_one]),
-                target=1.0,
+                distance_from(1.0),
             ),
             mean_finding(
                 "ch4.fig9.folding-above", table, lambda row: float(row["folded"][hottest])
@@ -222,7 +226,7 @@ class PhaseDiagram(lab.Experiment):
             mean_finding(
                 "ch4.fig9.no-folding-below", table, lambda row: float(row["folded"][coldest])
             ),
-            worst_finding("ch4.fig2.norms", table, "c", lambda row: row["norm_mismatch"], 0.0),
+            worst_finding("ch4.fig2.norms", table, ["c"], lambda row: row["norm_mismatch"], abs),
             mean_finding("ch4.fig10.participation", table, lambda row: row["participation"]),
         ]
 
