@@ -6,11 +6,12 @@ import math
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from symscape import lab
 from symscape.experiments.kernel_regression._estimates import (
     draw_curve,
+    increasing,
     largest_deviation,
     power_law,
 )
@@ -19,6 +20,7 @@ from symscape.lab import Axis, Claim, Figure, Finding, Table, Tolerance
 
 Dimension = Annotated[int, Field(ge=1, le=100)]
 Size = Annotated[int, Field(ge=10, le=10**6)]
+Sizes = Annotated[tuple[Size, ...], AfterValidator(increasing)]
 
 NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
 THESIS = {"mnist": 15, "cifar10": 35}
@@ -30,8 +32,8 @@ class DimensionParameters(lab.Parameters):
     )
     colors: bool = Field(default=True, description="CIFAR-10 too, where it is found")
     dimensions: tuple[Dimension, ...] = Field(min_length=1, description="d of the spheres")
-    sizes: tuple[Size, ...] = Field(min_length=3, description="numbers of points on the spheres")
-    image_sizes: tuple[Size, ...] = Field(min_length=3, description="numbers of images")
+    sizes: Sizes = Field(min_length=3, description="numbers of points on the spheres")
+    image_sizes: Sizes = Field(min_length=3, description="numbers of images")
     queries: int = Field(ge=10, description="points from which the distance is taken")
     seeds: int = Field(ge=1, description="draws of the images")
     sphere_seeds: int = Field(ge=1, description="draws of the points on the spheres")
@@ -143,7 +145,7 @@ class EffectiveDimensions(lab.Experiment):
             state = np.random.SeedSequence([seed, point["d"]]).generate_state(1)
             x = random_points("sphere", n, point["d"], int(state[0]))
         else:
-            x = images(point["data"], n, seed).x
+            x = images(point["data"], n, seed, "pixels").x
         distance = nearest_distances(x, point["sizes"], point["queries"], seed)
         return {"distance": distance}
 

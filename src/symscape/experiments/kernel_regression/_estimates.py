@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from symscape.lab import Figure, Finding, Table
 
 if TYPE_CHECKING:
     from symscape.kernels import Kernel
     from symscape.scaling import PowerLaw
+
+
+def increasing(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """Validate a parameter: windows and nested sets are counted from the largest size, the last.
+
+    Raises:
+        ValueError: the sizes do not increase.
+    """
+    if any(b <= a for a, b in pairwise(sizes)):
+        raise ValueError("sizes must increase")
+    return sizes
 
 
 def kernel(name: str, sigma: float) -> Kernel:
@@ -28,14 +41,18 @@ def power_law(
     table: Table, window: tuple[float, float], name: str = "error", x: str = "sizes"
 ) -> PowerLaw | None:
     """The power law of one array of all rows, fitted per seed; None without two values of x."""
-    from symscape.scaling import fit_power_law
-
     if not table:
         return None
-    sizes = np.array(table.rows[0][x], dtype=float)
-    curves = np.array([row[name] for row in table], dtype=float)
+    return fit_curves(table.rows[0][x], [row[name] for row in table], window)
+
+
+def fit_curves(x: ArrayLike, y: ArrayLike, window: tuple[float, float]) -> PowerLaw | None:
+    """The power law of curves, one per seed; None where no curve has two values in the window."""
+    from symscape.scaling import fit_power_law
+
+    sizes, curves = np.array(x, dtype=float), np.array(y, dtype=float)
     # An error that fell to zero, or below by rounding, has no logarithm.
-    curves[~(curves > 0)] = math.nan
+    curves[~((curves > 0) & np.isfinite(curves))] = math.nan
     inside = (sizes >= window[0]) & (sizes <= window[1])
     if (~np.isnan(curves[:, inside])).sum(axis=1).max(initial=0) < 2:
         return None

@@ -17,8 +17,11 @@ MISSING = (
 )
 """What findings say that need CIFAR-10, where it is not found."""
 
-
 Scale = Literal["pixels", "norm"]
+"""Pixels from 0 to 255, or images of norm sqrt(d): the thesis does not say which."""
+
+Classes = Literal["parity", "halves"]
+"""Groups of classes: even against odd ones, or 0 to 4 against 5 to 9."""
 
 
 class LabelledPoints(NamedTuple):
@@ -46,21 +49,26 @@ def image_sets(digits: str, colors: bool, largest: int) -> dict[str, str]:
     return {family: source.pinned for family, source in found.items()}
 
 
-def images(pinned: str, n: int, seed: int, scale: Scale = "pixels") -> LabelledPoints:
-    """``n`` images drawn at random, labelled by the parity of their class.
+def images(
+    pinned: str, n: int, seed: int, scale: Scale, classes: Classes = "parity"
+) -> LabelledPoints:
+    """``n`` images drawn at random, in two groups of classes.
 
     Args:
         pinned: name of the data.
         n: number of images.
         seed: of the drawing.
         scale: ``"pixels"``, from 0 to 255, or ``"norm"``: rescaled to the norm sqrt(d).
+        classes: the groups, ``"parity"`` (odd classes are 1) or ``"halves"`` (5 to 9 are 1).
     """
     pixels, labels = _loaded(pinned)
     chosen = np.random.default_rng(seed).permutation(len(labels))[:n]
     x = pixels[chosen].astype(float)
     if scale == "norm":
         x *= math.sqrt(x.shape[1]) / np.linalg.norm(x, axis=1, keepdims=True)
-    return LabelledPoints(x, 2.0 * (labels[chosen] % 2) - 1.0)
+    drawn = labels[chosen]
+    group = drawn % 2 == 1 if classes == "parity" else drawn >= 5
+    return LabelledPoints(x, np.where(group, 1.0, -1.0))
 
 
 @functools.lru_cache(maxsize=2)

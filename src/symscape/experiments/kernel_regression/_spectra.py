@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from symscape import lab
 from symscape.experiments.kernel_regression._estimates import (
     draw_curve,
     exponent_finding,
+    increasing,
     kernel,
     largest_deviation,
     power_law,
 )
-from symscape.experiments.kernel_regression._images import MISSING, image_sets, images
+from symscape.experiments.kernel_regression._images import (
+    MISSING,
+    Classes,
+    Scale,
+    image_sets,
+    images,
+)
 from symscape.lab import Axis, Claim, Figure, Finding, Table, Tolerance
 
 Size = Annotated[int, Field(ge=50, le=20_000)]
@@ -34,6 +42,8 @@ SPHERES = (("sphere-2", 2, "matern-1.5"), ("sphere-3", 3, "laplace"))
 FIRST = 100
 """Eigenvalues of Fig. 9 left, every tenth is drawn."""
 
+SCALES = {"pixels": "pixels from 0 to 255", "norm": "images of norm sqrt(d)"}
+
 DENSITY_RANKS = (20, 200)
 """Ranks between which the density of eigenvalues is compared, a decade."""
 
@@ -43,15 +53,33 @@ class SpectrumParameters(lab.Parameters):
         default="auto", description="digits: auto (all of MNIST if found), mnist, mnist-sample"
     )
     colors: bool = Field(default=True, description="CIFAR-10 too, where it is found")
-    sizes: tuple[Size, ...] = Field(min_length=2, description="sizes of the Gram matrices")
-    sigma: float = Field(
-        gt=0, default=1000.0, description="length scale on images, pixels from 0 to 255"
+    classes: Classes = Field(
+        default="parity", description="groups of CIFAR-10: parity, or halves (0-4 and 5-9)"
     )
-    leading_size: Size = Field(
-        description="size of a larger matrix, of which the first hundred eigenvalues are found"
+    sizes: Annotated[tuple[Size, ...], AfterValidator(increasing)] = Field(
+        min_length=2, description="sizes of the Gram matrices"
+    )
+    sigma: float = Field(gt=0, default=1000.0, description="length scale on images")
+    scale: Scale = Field(
+        default="pixels", description="images of Fig. 3: pixels (0 to 255) or norm (sqrt(d))"
+    )
+    eigenvalue_scale: Scale = Field(default="norm", description="images of Fig. 9, as scale")
+    leading_size: int = Field(
+        gt=FIRST,
+        le=20_000,
+        description="size of a larger matrix, of which the first hundred eigenvalues are found",
     )
     n_test: int = Field(ge=10, description="test points of the learning curve")
     seeds: int = Field(ge=1, description="draws of the points")
+
+    @model_validator(mode="after")
+    def _larger(self) -> SpectrumParameters:
+        if self.leading_size <= self.sizes[-1]:
+            raise ValueError(
+                f"leading_size, {self.leading_size}, must be larger than all sizes "
+                f"({self.sizes[-1]})"
+            )
+        return self
 
 
 CLAIMS = (
@@ -124,7 +152,7 @@ class Spectra(lab.Experiment):
         "without any learning."
     )
     sources = ("Ch. 6, Figs. 3, 9", "Ch. 6, App. I, J")
-    version = 1
+    version = 2
     Parameters = SpectrumParameters
     profiles = {  # noqa: RUF012
         "smoke": SpectrumParameters(sizes=(250, 500), leading_size=1000, n_test=100, seeds=2),
@@ -144,8 +172,12 @@ class Spectra(lab.Experiment):
         largest = max(p.sizes[-1] + p.n_test, p.leading_size)
         data = image_sets(p.digits, p.colors, largest)
         sets = [
-            *((family, pinned, "labels", p.sigma) for family, pinned in data.items()),
-            *((name, f"S^{d}", teacher, float(d)) for name, d, teacher in SPHERES),
+            *(
+                (family, pinned, "labels", p.sigma, scale)
+                for family, pinned in data.items()
+                for scale in dict.fromkeys((p.scale, p.eigenvalue_scale))
+            ),
+            *((name, f"S^{d}", teacher, float(d), "unit") for name, d, teacher in SPHERES),
         ]
         return [
             {
@@ -153,11 +185,13 @@ class Spectra(lab.Experiment):
                 "data": source,
                 "target": target,
                 "sigma": sigma,
+                "scale": scale,
+                "classes": p.classes if family == "cifar10" else "parity",
                 "n": n,
                 "n_test": p.n_test if n in p.sizes else 0,
                 "seed": seed,
             }
-            for family, source, target, sigma in sets
+            for family, source, target, sigma, scale in sets
             for n in (*p.sizes, p.leading_size)
             for seed in range(p.seeds)
             if n in p.sizes or family in NAMES
@@ -195,10 +229,15 @@ class Spectra(lab.Experiment):
         window = _window(p)
         findings, gaps = [], []
         for family in NAMES:
-            rows = large.where(family=family)
+            rows = large.where(family=family, scale=p.scale)
             tail = power_law(rows, window, "tail", "ranks")
             missing = MISSING if family == "cifar10" else "No finished run."
-            findings.append(exponent_finding(f"ch6.fig3.{family}-tail", tail, rows, missing))
+            found = exponent_finding(f"ch6.fig3.{family}-tail", tail, rows, missing)
+            for scale, other in _other_scales(large.where(family=family), p.scale):
+                fit = power_law(other, window, "tail", "ranks")
+                if fit is not None:
+                    found.note += f" With {SCALES[scale]}: {-fit.exponent:.3f}."
+            findings.append(found)
             curve = power_law(rows, (p.sizes[-1] / 10, p.sizes[-1]))
             if tail is not None and curve is not None:
                 error = math.hypot(tail.statistical or 0.0, curve.statistical or 0.0)
@@ -211,16 +250,22 @@ class Spectra(lab.Experiment):
             *findings,
             Finding("ch6.fig3.prediction", gap[0], gap[1], gap[2], large.keys),
             *_sphere_findings(large, window),
-            _convergence(table, p),
-            _density(large),
+            _both_scales(lambda rows: _convergence(rows, p), table, p.eigenvalue_scale),
+            _both_scales(_density, large, p.eigenvalue_scale),
         ]
 
     def figures(self, table: Table, p: SpectrumParameters) -> list[Figure]:
         return [
-            *(_tail_figure(table.where(family=family), family, p) for family in NAMES),
+            *(
+                _tail_figure(table.where(family=family, scale=p.scale), family, p)
+                for family in NAMES
+            ),
             _sphere_figure(table.where(n=p.sizes[-1])),
-            *(_ratio_figure(table.where(family=family), family, p) for family in NAMES),
-            _density_figure(table.where(n=p.sizes[-1])),
+            *(
+                _ratio_figure(table.where(family=family, scale=p.eigenvalue_scale), family, p)
+                for family in NAMES
+            ),
+            _density_figure(table.where(n=p.sizes[-1]), p.eigenvalue_scale),
         ]
 
 
@@ -228,7 +273,7 @@ def _data(point: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Training and test points one after the other, with labels or values of a random field."""
     total = point["n"] + point["n_test"]
     if point["target"] == "labels":
-        return images(point["data"], total, point["seed"])
+        return images(point["data"], total, point["seed"], point["scale"], point["classes"])
     from symscape.kernels import random_points, sample_field
 
     d = int(point["data"].removeprefix("S^"))
@@ -236,6 +281,27 @@ def _data(point: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     x = random_points("sphere", total, d, state[0])
     field = sample_field(kernel(point["target"], point["sigma"]), x, 1, state[1])
     return x, field[:, 0]
+
+
+def _other_scales(table: Table, judged: Scale) -> list[tuple[str, Table]]:
+    """The rows of images on another scale than the one that is judged."""
+    return [
+        (scale, rows)
+        for (scale,), rows in table.groups("scale")
+        if scale in SCALES and scale != judged
+    ]
+
+
+def _both_scales(analyse: Callable[[Table], Finding], table: Table, judged: Scale) -> Finding:
+    """The finding on one scale of the images, with the other one's number in its note."""
+    finding = analyse(table.where(scale=judged))
+    if finding.measured is not None:
+        finding.note = f"{SCALES[judged].capitalize()}. {finding.note}"
+    for scale, rows in _other_scales(table, judged):
+        other = analyse(rows)
+        if other.measured is not None:
+            finding.note += f" With {SCALES[scale]}: {other.measured:.3f} ({other.note[:-1]})."
+    return finding
 
 
 def _window(p: SpectrumParameters) -> tuple[float, float]:
@@ -328,7 +394,7 @@ def _tail_figure(table: Table, family: str, p: SpectrumParameters) -> Figure:
         f"Labels of {NAMES[family]} in the eigenbasis of the kernel",
         "Colors: the tail of the squared projections, per point, for several sizes of the Gram "
         "matrix. The learning curve, in grey, is shifted to meet it. Dashed: the thesis's decay, "
-        f"n^(-{TAIL[family]}).",
+        f"n^(-{TAIL[family]}). {SCALES[p.scale].capitalize()}.",
         Axis("rank, or training points n", log=True),
         Axis("tail of the projections T(n)", log=True, range=(1e-2, 1.2)),
         ordered=True,
@@ -382,7 +448,8 @@ def _ratio_figure(table: Table, family: str, p: SpectrumParameters) -> Figure:
         f"ratios-{family}",
         f"Convergence of the eigenvalues of {NAMES[family]}",
         "Every tenth of the first hundred eigenvalues, divided by that of the largest matrix and "
-        "multiplied by the rank, so that the lines lie apart.",
+        "multiplied by the rank, so that the lines lie apart. "
+        f"{SCALES[p.eigenvalue_scale].capitalize()}.",
         Axis("size of the Gram matrix", log=True),
         Axis("ratio times rank", log=True),
         ordered=True,
@@ -392,23 +459,30 @@ def _ratio_figure(table: Table, family: str, p: SpectrumParameters) -> Figure:
     if not sizes or ratios[-1] is None:
         return figure
     for rank in range(10, FIRST + 1, 10):
-        scaled = [math.nan if r is None else rank * float(r[rank - 1]) for r in ratios]
+        scaled = [
+            math.nan if r is None or len(r) < rank else rank * float(r[rank - 1]) for r in ratios
+        ]
         figure.measured(f"rank {rank}", sizes, scaled, mode="lines+markers")
     return figure
 
 
-def _density_figure(large: Table) -> Figure:
+def _density_figure(large: Table, judged: Scale) -> Figure:
     figure = Figure(
         "density",
         "Density of eigenvalues",
         "Divided by lambda^(-theta), theta = 1 + d/(d + 1) with the effective dimensions 15 and 35 "
-        "of the thesis, and normalized: flat where the power law holds.",
+        "of the thesis, and normalized: flat where the power law holds. Ch. 6, Fig. 9 right, on "
+        "both scales of the images.",
         Axis("eigenvalue", log=True),
         Axis("density / lambda^(-theta)", log=True),
     )
     for family, title in NAMES.items():
-        rows = large.where(family=family)
-        if rows:
-            lam, density = _scaled_density(rows, family)
-            figure.measured(title, lam, density / np.median(density), mode="lines+markers")
+        for scale, rows in [
+            (judged, large.where(family=family, scale=judged)),
+            *_other_scales(large.where(family=family), judged),
+        ]:
+            if rows:
+                lam, density = _scaled_density(rows, family)
+                name = f"{title}, {SCALES[scale]}"
+                figure.measured(name, lam, density / np.median(density), mode="lines+markers")
     return figure

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from symscape import lab
 from symscape.experiments.kernel_regression._estimates import (
     draw_curve,
     draw_slope,
     exponent_finding,
+    increasing,
     kernel,
     largest_deviation,
     power_law,
@@ -22,6 +23,7 @@ from symscape.lab import Axis, Claim, Figure, Finding, Table, Tolerance
 
 Dimension = Annotated[int, Field(ge=1, le=100)]
 Size = Annotated[int, Field(ge=4, le=20_000)]
+Sizes = Annotated[tuple[Size, ...], AfterValidator(increasing)]
 Order = Annotated[float, Field(gt=0, le=100)]
 
 FIG7_D = 6
@@ -34,13 +36,13 @@ WIDE_SIGMA = 10.0
 
 class TeacherStudentParameters(lab.Parameters):
     dimensions: tuple[Dimension, ...] = Field(min_length=1, description="d of Figs. 2 and 6")
-    sizes: tuple[Size, ...] = Field(min_length=3, description="training points n, Figs. 2 and 6")
-    gaussian_sizes: tuple[Size, ...] = Field(
+    sizes: Sizes = Field(min_length=3, description="training points n, Figs. 2 and 6")
+    gaussian_sizes: Sizes = Field(
         min_length=3, description="training points n of Fig. 7, d = 6, a Gaussian Student"
     )
     ridge: float = Field(ge=0, default=1e-4, description="ridge of Fig. 7 left, beside 0")
     orders: tuple[Order, ...] = Field(min_length=1, description="nu of the Teachers of Fig. 8")
-    circle_sizes: tuple[Size, ...] = Field(min_length=3, description="training points n of Fig. 8")
+    circle_sizes: Sizes = Field(min_length=3, description="training points n of Fig. 8")
     n_test: int = Field(ge=10, description="test points")
     seeds: int = Field(ge=1, description="draws of the points")
     circle_seeds: int = Field(ge=1, description="draws of the points, Fig. 8")

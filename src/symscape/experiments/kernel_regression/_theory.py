@@ -6,11 +6,12 @@ import math
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from symscape import lab
 from symscape.experiments.kernel_regression._estimates import (
     draw_curve,
+    increasing,
     kernel,
     largest_deviation,
     power_law,
@@ -18,6 +19,8 @@ from symscape.experiments.kernel_regression._estimates import (
 from symscape.lab import Axis, Claim, Figure, Finding, Table, Tolerance
 
 Side = Annotated[int, Field(ge=4, le=4096)]
+Sides = Annotated[tuple[Side, ...], AfterValidator(increasing)]
+Sizes = Annotated[tuple[Annotated[int, Field(ge=1)], ...], AfterValidator(increasing)]
 
 PAIRS = (
     ("laplace", "laplace"),
@@ -36,12 +39,10 @@ SPECTRA = ((2, 2, 1), (6, 2, 1), (4, 2, 1), (3, 3, 2), (7, 3, 2), (12, 4, 3), (8
 
 
 class TheoryParameters(lab.Parameters):
-    sides: tuple[Side, ...] = Field(min_length=2, description="points of the lattice, d = 1")
-    sides_2d: tuple[Side, ...] = Field(min_length=2, description="points along an axis, d = 2")
-    sides_3d: tuple[Side, ...] = Field(default=(), description="points along an axis, d = 3")
-    sizes: tuple[int, ...] = Field(
-        min_length=2, description="training points n of the self-consistent curve"
-    )
+    sides: Sides = Field(min_length=2, description="points of the lattice, d = 1")
+    sides_2d: Sides = Field(min_length=2, description="points along an axis, d = 2")
+    sides_3d: Sides = Field(default=(), description="points along an axis, d = 3")
+    sizes: Sizes = Field(min_length=2, description="training points n of the self-consistent curve")
     field_side: Side = Field(description="points along an axis of simulated fields, d = 2")
     fields: int = Field(ge=2, description="simulated fields")
 
