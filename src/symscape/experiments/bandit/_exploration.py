@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import product
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -14,16 +14,24 @@ from symscape import lab
 from symscape.experiments.bandit._starts import column_q, starting_logits
 from symscape.lab import Axis, Claim, Figure, Finding, Row, Table, Tolerance
 
+Reset = Annotated[float, Field(gt=0, lt=1)]
+States = Annotated[int, Field(ge=2)]
+Difference = Annotated[float, Field(gt=0, lt=1)]
+
 SMALL_RESET = 1e-4
 """Below this reset the exploration rate follows its law for small resets."""
 
 
 class ExplorationParameters(lab.Parameters):
-    left_sizes: tuple[int, ...] = Field(min_length=1, description="memory sizes M of Fig. 2 left")
-    left_resets: tuple[float, ...] = Field(min_length=2, description="resets r of Fig. 2 left")
-    right_sizes: tuple[int, ...] = Field(min_length=1, description="memory sizes of Fig. 2 right")
-    right_resets: tuple[float, ...] = Field(min_length=1, description="resets of Fig. 2 right")
-    mus: tuple[float, ...] = Field(min_length=1, description="differences mu of the arms")
+    left_sizes: tuple[States, ...] = Field(
+        min_length=1, description="memory sizes M of Fig. 2 left"
+    )
+    left_resets: tuple[Reset, ...] = Field(min_length=2, description="resets r of Fig. 2 left")
+    right_sizes: tuple[States, ...] = Field(
+        min_length=1, description="memory sizes of Fig. 2 right"
+    )
+    right_resets: tuple[Reset, ...] = Field(min_length=1, description="resets of Fig. 2 right")
+    mus: tuple[Difference, ...] = Field(min_length=1, description="differences mu of the arms")
     evaluations: int = Field(ge=10, description="gradients of a flow, at most")
     newton_evaluations: int = Field(
         ge=10, default=2000, description="gradients of L-BFGS after it, at most"

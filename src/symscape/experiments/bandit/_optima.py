@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -19,19 +19,25 @@ from symscape.experiments.bandit._starts import (
 )
 from symscape.lab import Axis, Claim, Figure, Finding, Row, Table, Tolerance
 
+Reset = Annotated[float, Field(gt=0, lt=1)]
+States = Annotated[int, Field(ge=2)]
+Events = Annotated[int, Field(ge=1, le=8)]
+
 CLOSE = 0.01
 """A run that ends within 1 % of a policy's q counts as having reached it."""
 
 
 class OptimaParameters(lab.Parameters):
     mu: float = Field(gt=0, le=1, default=0.2, description="difference mu of the arms")
-    resets: tuple[float, ...] = Field(
+    resets: tuple[Reset, ...] = Field(
         min_length=1, description="resets r; the first has all starts"
     )
-    ram_sizes: tuple[int, ...] = Field(min_length=2, description="memory states M")
-    memento_sizes: tuple[int, ...] = Field(min_length=1, description="events m")
-    oracle_rams: tuple[int, ...] = Field(description="M whose deterministic policies are searched")
-    oracle_mementos: tuple[int, ...] = Field(description="m whose policies are searched")
+    ram_sizes: tuple[States, ...] = Field(min_length=2, description="memory states M")
+    memento_sizes: tuple[Events, ...] = Field(min_length=1, description="events m")
+    oracle_rams: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        description="M whose deterministic policies are searched"
+    )
+    oracle_mementos: tuple[Events, ...] = Field(description="m whose policies are searched")
     starts: int = Field(ge=4, description="runs of each start")
     flow_evaluations: int = Field(ge=10, description="gradients of the flow, at most")
     newton_evaluations: int = Field(ge=10, description="gradients of L-BFGS after it, at most")
