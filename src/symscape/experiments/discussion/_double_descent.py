@@ -193,20 +193,25 @@ def _median(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
 def _shape(table: Table) -> list[Finding]:
     names = ("peak", "second-descent", "ensemble")
     if not table:
-        return [Finding(f"ch8.fig1.{name}", None, None, "No finished run.") for name in names]
+        empty = "No finished run without a ridge."
+        return [Finding(f"ch8.fig1.{name}", None, None, empty) for name in names]
     from symscape.scaling import cluster_bootstrap
 
     ratio, _ = _median(table, "single")
     single = np.array([row["single"] for row in table])
     together = np.array([row["together"] for row in table])
     before, wide = ratio < 1, ratio >= 2
+    missing = {
+        "second-descent": "" if before.any() else "No width below the number of points.",
+        "ensemble": "" if wide.sum() > 1 else "Fewer than two widths of 2 P and more.",
+    }
 
     def peak(errors: np.ndarray) -> float:
         return float(ratio[np.argmax(np.median(errors, axis=0))])
 
     def descent(errors: np.ndarray) -> float:
         median = np.median(errors, axis=0)
-        return float(median[-1] / median[before].min())
+        return float(median[np.argmax(ratio)] / median[before].min())
 
     def flatness(errors: np.ndarray) -> float:
         median = np.median(errors, axis=0)[wide]
@@ -216,6 +221,9 @@ def _shape(table: Table) -> list[Finding]:
     for name, statistic, errors in zip(
         names, (peak, descent, flatness), (single, single, together), strict=True
     ):
+        if missing.get(name):
+            findings.append(Finding(f"ch8.fig1.{name}", None, None, missing[name], table.keys))
+            continue
         found = cluster_bootstrap(statistic, errors, resamples=400)
         findings.append(Finding(f"ch8.fig1.{name}", found.value, found.error, "", table.keys))
     return findings
@@ -239,14 +247,15 @@ def _agreement(table: Table, name: str) -> Finding:
     for (ridge,), rows in table.groups("ridge"):
         row = rows.rows[0]
         widths = np.array(row["widths"])
-        ratios = np.array([r[name] for r in rows]) / _formula(row, widths, name)
+        away = np.abs(widths / row["P"] - 1) > 0.099
+        widths = widths[away]
+        ratios = np.array([r[name] for r in rows])[:, away] / _formula(row, widths, name)
         mean = np.median(ratios, axis=0)
         # Of the median of normal numbers; the mean's would be pi/2 smaller in its square.
         error = ratios.std(axis=0, ddof=1) * math.sqrt(math.pi / 2 / len(ratios))
         for h, value, sigma in zip(widths, mean, error):
-            if abs(h / row["P"] - 1) > 0.099:
-                note = f"h/P = {h / row['P']:.3g}, ridge {ridge:g}, d = {row['d']}."
-                worst.append((abs(math.log(value)), float(value), float(sigma), note))
+            note = f"h/P = {h / row['P']:.3g}, ridge {ridge:g}, d = {row['d']}."
+            worst.append((abs(math.log(value)), float(value), float(sigma), note))
     if not worst:
         return Finding(claim, None, None, "No finished run.")
     _, value, sigma, note = max(worst)
