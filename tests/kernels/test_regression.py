@@ -136,6 +136,13 @@ def test_coinciding_points_are_named():
     assert factorize(laplace(1.0), twice, ridge=0.1).jitter == 0
 
 
+@pytest.mark.parametrize("wrong", [Z[:50, :1], Z[:50, 0], Z[:49], 0.0])
+def test_values_of_another_shape_are_not_compared(wrong):
+    found = nested_predictions(laplace(0.7), x, Z, x_test, SIZES)
+    with pytest.raises(ValueError, match=r"Z_test must be \(50, 3\)"):
+        found.mean_square_error(wrong)
+
+
 def test_wrong_input_is_named():
     with pytest.raises(ValueError, match="sizes must increase"):
         nested_predictions(laplace(1.0), x, Z, x_test, (30, 5))

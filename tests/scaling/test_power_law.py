@@ -136,6 +136,17 @@ def test_the_constant_of_exact_curves_is_exact(c):
     )
 
 
+@pytest.mark.parametrize("b", [0.0, -0.5, 1.0, -3.0])
+@pytest.mark.parametrize("heights", [(1, 1, 1), (1, 2, 3)])
+def test_rounding_of_exact_power_laws_is_no_constant(b, heights):
+    y = 2 * x**b
+    found = constant_test(x, np.stack([h * y for h in heights]))
+    assert found.p_value > 0.5
+    assert not found.prefers_constant()
+    bent = np.stack([h * (y + 0.01 * y.min() * (b != 0)) for h in heights])
+    assert constant_test(x, bent).prefers_constant() == (b != 0)
+
+
 def test_p_values_are_uniform_without_a_constant():
     rng = np.random.default_rng(4)
     p = [

@@ -29,8 +29,18 @@ class Predictions:
     factor: Factor
 
     def mean_square_error(self, Z_test: ArrayLike) -> Array:
-        """Mean over test points of the squared error, (sizes,) or (sizes, targets)."""
-        return np.square(self.values - np.asarray(Z_test, dtype=float)).mean(axis=1)
+        """Mean over test points of the squared error, (sizes,) or (sizes, targets).
+
+        Args:
+            Z_test: values at the test points, (n_test,) or (n_test, targets).
+
+        Raises:
+            ValueError: another shape than the predictions have.
+        """
+        Z = np.asarray(Z_test, dtype=float)
+        if Z.shape != self.values.shape[1:]:
+            raise ValueError(f"Z_test must be {self.values.shape[1:]}; got {Z.shape}")
+        return np.square(self.values - Z).mean(axis=1)
 
 
 def nested_predictions(

@@ -52,7 +52,8 @@ def constant_test(
 
     To first order in c the constant adds :math:`c\,x^{-b}/A` to the log curve. The part of it that
     no straight line describes is projected on the curve of each seed; under c = 0 the projections
-    have mean 0, which is tested with Student's t over seeds. Seeds are independent however the
+    have mean 0, which is tested with Student's t over seeds; a spread below the rounding counts as
+    the rounding. Seeds are independent however the
     points of one curve are correlated. The constant itself is fitted to the mean log curve.
 
     Args:
@@ -77,10 +78,12 @@ def constant_test(
     u = u - center
     slope = float(u @ v.mean(axis=0) / (u @ u))
     direction = np.exp(-slope * u)
+    # What rounding makes of the scores of exact power laws.
+    floor = 1e-12 * float(np.linalg.norm(direction)) * (1 + float(np.abs(v).max()))
     direction -= direction.mean() + u * float(u @ direction / (u @ u))
     scores = v @ direction
-    spread = float(scores.std(ddof=1))
-    t = float(scores.mean()) / (spread / math.sqrt(S)) if spread > 0 else math.inf
+    spread = max(float(scores.std(ddof=1)), floor)
+    t = float(scores.mean()) / (spread / math.sqrt(S))
     constant, exponent, amplitude = _fit(u, v.mean(axis=0))
     drawn = [_fit(u, w @ v / S)[0] for w in seed_weights(S, resamples, seed)]
     return ConstantTest(
