@@ -1,15 +1,19 @@
 """The command `symscape stability`."""
 
+import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
 
 import pytest
 
+from symscape.diffeo import classifier_stability
 from symscape.diffeo._classifier import load_classifier, place
 
 NETS = """
+from torch import nn
 from symscape.diffeo import zoo
 def lenet():
     return zoo.build("lenet", 1, 28, seed=0)
@@ -17,12 +21,35 @@ def color():
     return zoo.build("lenet", 3, 32)
 def number():
     return 3
+def needs(argument):
+    return lenet()
+def boom():
+    raise KeyError("x")
+def double():
+    return lenet().double()
+def scalar():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 1), nn.Flatten(0))
+def undefined():
+    model = lenet()
+    model[0].weight.data.fill_(float("nan"))
+    return model
+def constant():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 3))
+    model[1].weight.data.zero_()
+    return model
+class Rare(nn.Module):
+    def forward(self, x):
+        return (x.mean((1, 2, 3)) - 0.2).relu()
+class Picky(nn.Module):
+    def forward(self, x):
+        assert x.shape[1] == 3, "three channels"
 """
 
 
 @pytest.fixture
 def run(tmp_path):
     (tmp_path / "nets.py").write_text(NETS)
+    (tmp_path / "broken.py").write_text("def f(:\n")
 
     def command(*arguments):
         return subprocess.run(
@@ -59,6 +86,7 @@ def test_it_prints_the_stability_and_its_place(run):
         (["--model", "nets:color", "--data", "mnist-sample"], "does not take images"),
         (["--model", "nets:lenet", "--data", "mnist-sample", "--delta", "9"], "above T_max"),
         (["--model", "nets:lenet", "--data", "nowhere"], "nowhere"),
+        (["--model", "broken:f"], "cannot be imported: SyntaxError"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(run, arguments, words):
@@ -66,6 +94,48 @@ def test_what_cannot_be_done_is_one_sentence(run, arguments, words):
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.fixture
+def nets(tmp_path, monkeypatch):
+    (tmp_path / "nets_in_process.py").write_text(NETS)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "nets_in_process"
+    sys.modules.pop("nets_in_process", None)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("needs", "cannot be called: TypeError"),
+        ("boom", "cannot be called: KeyError: 'x'"),
+        ("Picky", r"shape \(1, 28, 28\) and torch.float32: AssertionError: three channels"),
+        ("undefined", "NaN or infinite"),
+        ("constant", "same output for all images"),
+        ("Rare", "most pairs of images"),
+    ],
+)
+def test_a_model_that_cannot_be_measured_is_told_why(nets, model, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        classifier_stability(f"{nets}:{model}", "mnist-sample", count=30)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_and_counts_that_are_not_allowed():
+    with pytest.raises(ValueError, match="module:function"):
+        classifier_stability(".nets:lenet", "mnist-sample")
+    with pytest.raises(ValueError, match="count: 2 given; allowed: an integer >= 3"):
+        classifier_stability("nets:lenet", "mnist-sample", count=2)
+
+
+@pytest.mark.parametrize("model", ["lenet", "double", "scalar"])
+def test_models_of_other_dtypes_and_shapes_and_few_images(nets, model):
+    found = classifier_stability(f"{nets}:{model}", "mnist-sample", count=3)
+    numbers = [v for v in dataclasses.asdict(found.stability).values() if isinstance(v, float)]
+    assert all(map(math.isfinite, [*numbers, found.expected_error]))
+    assert found.stability.R > 0
 
 
 def test_help_shows_an_example(run):
@@ -77,6 +147,12 @@ def test_help_shows_an_example(run):
 )
 def test_places(R, words):
     assert words in place(R)
+
+
+@pytest.mark.parametrize("R", [math.nan, -1.0])
+def test_there_is_no_place_for_what_is_no_stability(R):
+    with pytest.raises(ValueError, match="R: "):
+        place(R)
 
 
 def test_a_function_that_is_not_there():

@@ -59,7 +59,7 @@ def test_r_is_d_over_g_and_all_three_are_the_definitions():
             scale = pairs.flatten().median()
             expected = a.median() / scale, b.median() / scale
         assert pytest.approx([float(v) for v in expected], rel=1e-9) == (found.D, found.G)
-        assert found.R == found.D / found.G
+        assert pytest.approx(found.D / found.G, rel=1e-14) == found.R
         assert found.images == 40
 
 
@@ -195,6 +195,123 @@ def test_gaussian_interpolation_compares_with_the_blurred_image():
     still = diffeo.MaximumEntropy(0.0, 3, outside="allow")
     [found] = diffeo.measure_distances(linear(), images(), still, interpolation="gaussian")
     assert found.deformed.max() == 0
+
+
+class Dropping(nn.Module):
+    """Dropout as a function, which no module shows."""
+
+    def __init__(self, always=False):
+        super().__init__()
+        self.flat, self.always = linear(5), always
+
+    def forward(self, x):
+        return nn.functional.dropout(self.flat(x), 0.5, self.training or self.always)
+
+
+def test_dropout_as_a_function_warns_too():
+    with pytest.warns(UserWarning, match="dropout is on") as caught:
+        [one] = diffeo.relative_stability(Dropping().train(), images(), ENSEMBLE)
+    assert len(caught) == 1
+    attentive = nn.Sequential(linear(4), Attention()).train()
+    with pytest.warns(UserWarning, match="MultiheadAttention is on"):
+        diffeo.relative_stability(attentive, images(), ENSEMBLE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        [other] = diffeo.relative_stability(Dropping().eval(), images(), ENSEMBLE)
+        frozen = convolutional().train()
+        frozen[3].eval()
+        diffeo.relative_stability(frozen, images(), ENSEMBLE)
+    assert pytest.approx(one.R, rel=1e-9) == other.R
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attend = nn.MultiheadAttention(4, 1, dropout=0.5, batch_first=True).double()
+
+    def forward(self, x):
+        return self.attend(x[:, None], x[:, None], x[:, None])[0][:, 0]
+
+
+@pytest.mark.parametrize("statistics", ["running", "batch"])
+@pytest.mark.filterwarnings("ignore:model. dropout is on")
+def test_a_model_that_changes_is_refused_whatever_its_statistics(statistics):
+    with pytest.raises(ValueError, match="changes between two calls"):
+        diffeo.relative_stability(Dropping(True), images(), ENSEMBLE, statistics=statistics)
+
+
+def test_modules_that_work_in_place_do_not_change_the_layers_before():
+    def found(inplace):
+        model = convolutional().eval()
+        model[2] = nn.ReLU(inplace=inplace)
+        return diffeo.relative_stability(model, images(), ENSEMBLE, layers="all")
+
+    for one, other in zip(found(True), found(False), strict=True):
+        assert pytest.approx(one.R, rel=1e-9) == other.R
+
+
+def test_a_single_output_may_come_without_its_dimension():
+    flat = nn.Sequential(linear(1), nn.Flatten(0))
+    [one] = diffeo.relative_stability(flat, images(), ENSEMBLE)
+    [other] = diffeo.relative_stability(linear(1), images(), ENSEMBLE)
+    assert pytest.approx(one.R, rel=1e-9) == other.R
+    with pytest.raises(ValueError, match="one row each"):
+        diffeo.relative_stability(Total(), images(), ENSEMBLE)
+    turned = nn.Sequential(nn.Flatten(), Turned(), Turned(), nn.Linear(N * N, 2).double())
+    with pytest.raises(ValueError, match=r"layers: '1' gives shape \(144, 40\)"):
+        diffeo.relative_stability(turned, images(), ENSEMBLE, layers=["1"])
+
+
+class Total(nn.Module):
+    def forward(self, x):
+        return x.sum()
+
+
+class Turned(nn.Module):
+    def forward(self, x):
+        return x.T
+
+
+def test_a_module_named_output_is_not_the_output():
+    model = nn.Sequential()
+    for name, module in (("flat", nn.Flatten()), ("output", linear()[1]), ("act", nn.Tanh())):
+        model.add_module(name, module)
+    found = diffeo.relative_stability(model, images(), ENSEMBLE, layers="all")
+    assert [s.layer for s in found] == ["output (module)", "act", "output"]
+    [before] = diffeo.relative_stability(model[:2], images(), ENSEMBLE)
+    assert pytest.approx(before.R, rel=1e-9) == found[0].R
+    assert found[2].R == found[1].R
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6])
+def test_few_images_have_a_relative_stability_and_from_two_on_its_error(count):
+    x, model = images(count), linear()
+    [found] = diffeo.relative_stability(model, x, ENSEMBLE)
+    measured = diffeo.measure_distances(model, x, ENSEMBLE)[0]
+    middle = (count - 1) // 2
+    parts = [float(part.sort().values[middle]) for part in (measured.deformed, measured.noisy)]
+    assert pytest.approx(parts[0] / parts[1], rel=1e-12) == found.R
+    assert math.isnan(found.R_error) == (count == 1)
+    assert math.isnan(found.D) == math.isnan(found.G) == (count < 3)
+    assert math.isnan(found.D_error) == math.isnan(found.G_error) == (count < 3)
+
+
+@pytest.mark.parametrize("size", [0, -3, 2.0, True])
+def test_batches_that_cannot_be(size):
+    with pytest.raises(ValueError, match="batch_size"):
+        diffeo.relative_stability(linear(), images(), ENSEMBLE, batch_size=size)
+
+
+def test_no_batch_is_a_single_image_unless_all_are():
+    model = nn.Sequential(linear(8), nn.BatchNorm1d(8).double(), nn.Linear(8, 3).double())
+    options = {"statistics": "batch", "batch_size": 10}
+    [found] = diffeo.relative_stability(model, images(21), ENSEMBLE, **options)
+    assert found.images == 21
+    for count, size in ((1, 10), (5, 1), (3, 2)):
+        with pytest.raises(ValueError, match="batches of two images or more"):
+            diffeo.relative_stability(
+                model, images(count), ENSEMBLE, statistics="batch", batch_size=size
+            )
 
 
 def test_models_and_images_that_cannot_be_measured():

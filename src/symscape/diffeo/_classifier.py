@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import math
+import warnings
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from symscape.diffeo._maximum_entropy import MaximumEntropy
 from symscape.diffeo._preparation import normalized_images
-from symscape.diffeo._stability import Stability, relative_stability
+from symscape.diffeo._probing import probing
+from symscape.diffeo._stability import Distances, Stability, measure_distances
 
 __all__ = ["ClassifierStability", "classifier_stability", "load_classifier", "place"]
+
+_LEAST_IMAGES = 3  # so that D and G are defined, see Stability
 
 
 @dataclass(frozen=True)
@@ -42,31 +47,33 @@ def classifier_stability(
 ) -> ClassifierStability:
     """Measure R_f of a model given as ``module:function`` on the test part of a data set.
 
-    Images are normalized as those of the thesis.
+    Images are normalized as those of the thesis, and have the dtype of the model's parameters.
 
     Args:
         model: the function takes nothing and returns a module.
         data: a name that :func:`symscape.datasets.load` knows.
         delta: nominal displacement in pixels.
         c: cut-off.
-        count: number of test images.
+        count: number of test images, at least three.
         seed: of deformations and noise.
 
     Raises:
-        ValueError: a model that cannot be loaded or does not fit the images, missing data, or a
-            deformation outside the acceptable region.
+        ValueError: a model that cannot be loaded, does not fit the images, or whose output is
+            constant or not a number; too few images; missing data; a deformation outside the
+            acceptable region.
 
     Source: Ch. 4, Fig. 3 to 5.
     """
+    if count < _LEAST_IMAGES:
+        raise ValueError(f"count: {count!r} given; allowed: an integer >= {_LEAST_IMAGES}")
     classifier = load_classifier(model)
     pinned, images = _test_images(data, count)
+    images = _like_parameters(images, classifier)
     ensemble = MaximumEntropy.from_displacement(delta, c, images.shape[-1])
-    try:
-        [found] = relative_stability(classifier, images, ensemble, count=count, seed=seed)
-    except RuntimeError as error:
-        raise ValueError(
-            f"model: {model} does not take images of shape {tuple(images.shape[1:])}: {error}"
-        ) from error
+    _try_out(classifier, images[:2], model)
+    [distances] = measure_distances(classifier, images, ensemble, count=count, seed=seed)
+    _check_defined(distances, model)
+    found = distances.stability()
     expected = min(1.0, 0.24 * found.R**0.5)
     return ClassifierStability(model, pinned, delta, c, found, place(found.R), expected)
 
@@ -75,16 +82,20 @@ def load_classifier(name: str) -> nn.Module:
     """Import ``module:function`` and call it.
 
     Raises:
-        ValueError: no such module or function, or something else than a module came out.
+        ValueError: no such module or function, one that fails, or something else than a module
+            came out.
     """
     module, colon, function = name.partition(":")
-    if not (module and colon and function):
+    if not (module and colon and function) or module.startswith("."):
         raise ValueError(f"model: {name!r} given; allowed: module:function, as in nets:trained")
     try:
         factory = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"model: {name} cannot be imported: {error}") from error
-    model = factory() if callable(factory) and not isinstance(factory, nn.Module) else factory
+    except Exception as error:  # the module runs whatever it contains
+        raise ValueError(f"model: {name} cannot be imported: {_in_words(error)}") from error
+    try:
+        model = factory() if callable(factory) and not isinstance(factory, nn.Module) else factory
+    except Exception as error:
+        raise ValueError(f"model: {name} cannot be called: {_in_words(error)}") from error
     if not isinstance(model, nn.Module):
         raise ValueError(
             f"model: {name} gives a {type(model).__name__}; allowed: a torch.nn.Module"
@@ -92,10 +103,57 @@ def load_classifier(name: str) -> nn.Module:
     return model
 
 
+def _like_parameters(images: Tensor, classifier: nn.Module) -> Tensor:
+    """Images of the dtype and on the device of the parameters."""
+    floating = (p for p in classifier.parameters() if p.dtype.is_floating_point)
+    first = next(floating, None)
+    return images if first is None else images.to(first.device, first.dtype)
+
+
+def _try_out(classifier: nn.Module, images: Tensor, name: str) -> None:
+    """Raise ValueError where the model does not take the images."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the measurement warns
+        try:
+            with probing(classifier, "running"):
+                classifier(images)
+        except Exception as error:  # the model runs whatever it contains
+            raise ValueError(
+                f"model: {name} does not take images of shape {tuple(images.shape[1:])} and "
+                f"{images.dtype}: {_in_words(error)}"
+            ) from error
+
+
+def _in_words(error: Exception) -> str:
+    """Type and text on one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+
+
+def _check_defined(distances: Distances, name: str) -> None:
+    """Raise ValueError where D, G or R of the output do not exist, with the reason."""
+    numbers = (distances.deformed, distances.noisy, distances.between)
+    if not all(bool(part.isfinite().all()) for part in numbers):
+        reason = "outputs that are NaN or infinite; allowed: finite ones"
+    elif not bool((distances.between > 0).any()):
+        reason = "the same output for all images; allowed: one that depends on them"
+    elif not math.isfinite(distances.stability().G):
+        reason = "the same output for most pairs of images, so that distances have no scale"
+    elif not distances.stability().R >= 0:
+        reason = "outputs that noise does not change, so that there is no relative stability"
+    else:
+        return
+    raise ValueError(f"model: {name} gives {reason}")
+
+
 def place(R: float) -> str:
-    """Where a relative stability stands among the networks of the thesis (c = 3, one pixel)."""
+    """Where a relative stability stands among the networks of the thesis (c = 3, one pixel).
+
+    Raises:
+        ValueError: a relative stability that is NaN or negative.
+    """
     if not R >= 0:
-        return "the output does not change at all, so that there is no relative stability"
+        raise ValueError(f"R: {R!r} given; allowed: a number >= 0")
     if R < 0.01:
         return "below all networks of the thesis, whose trained modern ones have 0.01 to 0.1"
     if R <= 0.1:

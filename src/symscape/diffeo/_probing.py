@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+from torch.overrides import TorchFunctionMode
 
 __all__ = ["LayerNames", "Taps", "check_repeatable", "probing"]
 
@@ -19,8 +21,11 @@ LayerNames = Sequence[str] | Literal["all"] | None
 
 
 @contextmanager
-def probing(model: nn.Module, statistics: Literal["running", "batch"]) -> Iterator[None]:
+def probing(model: nn.Module, statistics: Literal["running", "batch"]) -> Iterator[bool]:
     """Evaluation mode without gradients; afterwards every module is as it was.
+
+    Yields whether dropout that is no module may have been on: the model was in training mode, and
+    no module of it drops.
 
     Args:
         model: the network.
@@ -35,12 +40,7 @@ def probing(model: nn.Module, statistics: Literal["running", "batch"]) -> Iterat
     modes = {module: module.training for module in model.modules()}
     dropped = [m for m, training in modes.items() if training and _drops(m)]
     if dropped:
-        warnings.warn(
-            f"model: {type(dropped[0]).__name__} is on, so that the output changes between calls; "
-            "the model is measured in evaluation mode",
-            UserWarning,
-            stacklevel=4,
-        )
+        _warn(type(dropped[0]).__name__, stacklevel=5)
     norms = [module for module in modes if isinstance(module, _BatchNorm)]
     buffers = [(m, m.running_mean, m.running_var, m.track_running_stats) for m in norms]
     model.eval()
@@ -50,7 +50,7 @@ def probing(model: nn.Module, statistics: Literal["running", "batch"]) -> Iterat
                 norm.track_running_stats = False
                 norm.running_mean = norm.running_var = None
         with torch.no_grad():
-            yield
+            yield any(modes.values()) and not any(map(_drops, modes))
     finally:
         for norm, mean, variance, tracked in buffers:
             norm.running_mean, norm.running_var = mean, variance
@@ -59,14 +59,51 @@ def probing(model: nn.Module, statistics: Literal["running", "batch"]) -> Iterat
             module.training = training
 
 
+def _warn(what: str, stacklevel: int) -> None:
+    warnings.warn(
+        f"model: {what} is on, so that the output changes between calls; the model is measured in "
+        "evaluation mode",
+        UserWarning,
+        stacklevel=stacklevel,
+    )
+
+
 def _drops(module: nn.Module) -> bool:
+    if isinstance(module, nn.RNNBase | nn.MultiheadAttention):
+        return module.dropout > 0
     return isinstance(module, _DropoutNd) and module.p > 0
 
 
-def check_repeatable(model: nn.Module, images: Tensor) -> None:
-    """Raise ValueError where two calls on the same images give different outputs."""
-    first, second = model(images), model(images)
-    if not isinstance(first, Tensor) or len(first) != len(images):
+class _DropoutCalls(TorchFunctionMode):
+    """Notes calls of dropout as a function, which no module shows."""
+
+    _FUNCTIONS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = False
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        self.seen = self.seen or func in self._FUNCTIONS
+        return func(*args, **(kwargs or {}))
+
+
+def check_repeatable(model: nn.Module, images: Tensor, may_drop: bool) -> None:
+    """Raise ValueError where two calls on the same images give different outputs.
+
+    Args:
+        model: in evaluation mode.
+        images: a few.
+        may_drop: whether to warn of calls of dropout as a function; see :func:`probing`.
+    """
+    with _DropoutCalls() as calls:
+        first = model(images)
+    if calls.seen and may_drop:
+        _warn("dropout", stacklevel=4)
+    second = model(images)
+    if not isinstance(first, Tensor) or first.ndim == 0 or len(first) != len(images):
         given = f"shape {tuple(first.shape)}" if isinstance(first, Tensor) else type(first).__name__
         raise ValueError(
             f"model: gives {given} for {len(images)} images; allowed: a tensor with one row each"
@@ -79,7 +116,10 @@ def check_repeatable(model: nn.Module, images: Tensor) -> None:
 
 
 class Taps:
-    """The activations of chosen layers, collected by hooks in the order of execution."""
+    """The activations of chosen layers, collected by hooks in the order of execution.
+
+    They are copied: a module behind may work in place.
+    """
 
     def __init__(self, model: nn.Module, layers: LayerNames) -> None:
         modules = dict(model.named_modules())
@@ -98,21 +138,32 @@ class Taps:
 
     def _keeper(self, name: str) -> Any:
         def keep(module: nn.Module, inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor):
-                label, calls = name, 1
+            if isinstance(output, Tensor) and output.ndim > 0:
+                first = f"{name} (module)" if name == "output" else name
+                label, calls = first, 1
                 while label in self.values:  # a module that is called again
                     calls += 1
-                    label = f"{name} (call {calls})"
-                self.values[label] = output
+                    label = f"{first} (call {calls})"
+                self.values[label] = output.clone()
 
         return keep
 
     def run(self, model: nn.Module, images: Tensor) -> dict[str, Tensor]:
-        """Activations by layer, (B, features) each, the output last."""
+        """Activations by layer, (B, features) each, the output last.
+
+        Raises:
+            ValueError: a layer that does not give a tensor with one row per image.
+        """
         self.values = {}
         output = model(images)
         found = {**self.values, "output": output}
-        return {name: value.flatten(1) for name, value in found.items()}
+        for name, value in found.items():
+            if len(value) != len(images):
+                raise ValueError(
+                    f"layers: {name!r} gives shape {tuple(value.shape)} for {len(images)} images; "
+                    "allowed: layers with one row each"
+                )
+        return {name: value.reshape(len(images), -1) for name, value in found.items()}
 
     def close(self) -> None:
         """Remove the hooks."""

@@ -38,6 +38,11 @@ class Stability:
         G: to noise, relative to the distance of two images.
         R: D / G, the relative stability: below 1 where deformations change less than noise.
         D_error, G_error, R_error: bootstrap over the images; NaN where there is a single image.
+
+    D and G are NaN where the distance of two images is zero: where f is the same for most pairs,
+    and for one or two images, since the median counts each image with itself, too, as that of the
+    thesis's code does. R does not need it, and is NaN only where noise does not change f.
+
         images: how many images were averaged over.
     """
 
@@ -71,7 +76,7 @@ class Distances:
     components: tuple[Tensor, Tensor] | None = None
 
     def stability(self, average: Average = "median", seed: int = 0) -> Stability:
-        """D, G and R; NaN where f is constant.
+        """D, G and R, see :class:`Stability`.
 
         Args:
             average: over the images.
@@ -89,7 +94,8 @@ class Distances:
                 "were not kept; allowed: components=True in the measurement"
             )
         B = len(self.deformed)
-        D, G = self._ratios(average, torch.arange(B)[None], _all_pairs(self.between, average))
+        deformed, noisy = self._numerators(average, torch.arange(B)[None])
+        scale = _all_pairs(self.between, average)
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.randint(B, (_RESAMPLES, B), generator=generator)
         shift = torch.randint(1, max(B, 2), (_PARTNERS, 1, 1), generator=generator)
@@ -97,31 +103,33 @@ class Distances:
         place = (torch.arange(B) + shift).remainder(B).flatten()
         partner = chosen.index_select(1, place).unflatten(1, (_PARTNERS, B))
         pairs = self.between.take((chosen[:, None] * B + partner).flatten(1))
-        D_drawn, G_drawn = self._ratios(average, chosen, _averaged(pairs, average))
+        deformed_drawn, noisy_drawn = self._numerators(average, chosen)
+        scale_drawn = _averaged(pairs, average)
         return Stability(
             layer=self.layer,
-            D=float(D),
-            G=float(G),
-            R=_ratio(float(D), float(G)),
-            D_error=_deviation(D_drawn),
-            G_error=_deviation(G_drawn),
-            R_error=_deviation(D_drawn / G_drawn),
+            D=float(_ratio(deformed, scale)),
+            G=float(_ratio(noisy, scale)),
+            R=float(_ratio(deformed, noisy)),
+            D_error=_deviation(_ratio(deformed_drawn, scale_drawn)),
+            G_error=_deviation(_ratio(noisy_drawn, scale_drawn)),
+            R_error=_deviation(_ratio(deformed_drawn, noisy_drawn)),
             images=B,
         )
 
-    def _ratios(self, average: Average, chosen: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-        """D and G of every row of indices; the bootstrap goes row by row to save memory."""
+    def _numerators(self, average: Average, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Averages for deformations and noise of every row of indices; the bootstrap of components
+        goes row by row to save memory."""
         if average == "median_componentwise":
             assert self.components is not None
-            numerators = [
-                torch.stack([part[row].median(0).values.sum() for row in chosen])
+            deformed, noisy = (
+                torch.stack([part[row].median(0).values.sum(dtype=torch.float64) for row in chosen])
                 for part in self.components
-            ]
+            )
         else:
-            numerators = [_averaged(part[chosen], average) for part in (self.deformed, self.noisy)]
-        nan = torch.full_like(scale, math.nan)
-        D, G = (torch.where(scale > 0, part / scale, nan) for part in numerators)
-        return D, G
+            deformed, noisy = (
+                _averaged(part[chosen], average) for part in (self.deformed, self.noisy)
+            )
+        return deformed, noisy
 
 
 def relative_stability(
@@ -200,7 +208,7 @@ def measure_distances(
         interpolation: with ``"gaussian"``, x is the image blurred by it without a deformation.
         match: how the norm of the noise follows that of the deformations, see
             :func:`matched_noise`.
-        batch_size: images per forward pass.
+        batch_size: images per forward pass, at most; the batches are as equal as possible.
         seed: of deformations and noise.
         components: keep the differences component by component, of all layers.
         progress: show a bar on stderr.
@@ -210,26 +218,27 @@ def measure_distances(
 
     Raises:
         ValueError: images that are not square or not floating point; a temperature outside the
-            acceptable region; a model whose output changes between calls; an unknown layer.
+            acceptable region; a model whose output changes between calls; an unknown layer;
+            batches of a single image with ``statistics="batch"``.
 
     Warns:
         UserWarning: dropout is on; the model is measured in evaluation mode.
     """
     x = _collected(images, count)
     check_images(x)
+    _check_batches(batch_size, len(x), statistics)
     seeds = sample_seeds(seed, len(x), device=x.device)
     # one norm for all images needs all deformations at once
     together = batch_size if match == "image" else len(x)
-    with probing(model, statistics):
-        if statistics == "running":
-            check_repeatable(model, x[:2])
+    with probing(model, statistics) as may_drop:
+        check_repeatable(model, x[:2], may_drop)
         taps = Taps(model, layers)
         try:
             collected = _Collector(components)
             start, done = time.monotonic(), 0
-            for part, some in zip(x.split(together), seeds.split(together), strict=True):
+            for part, some in zip(_parts(x, together), _parts(seeds, together), strict=True):
                 triple = _perturbed(part, some, ensemble, interpolation, match)
-                for batches in zip(*(each.split(batch_size) for each in triple), strict=True):
+                for batches in zip(*(_parts(each, batch_size) for each in triple), strict=True):
                     collected.add(*(taps.run(model, batch) for batch in batches))
                     done += len(batches[0])
                     if progress:
@@ -237,6 +246,21 @@ def measure_distances(
         finally:
             taps.close()
         return collected.distances()
+
+
+def _parts(entries: Tensor, size: int) -> tuple[Tensor, ...]:
+    """Parts of at most ``size`` entries, as equal as possible, so that none is a single image."""
+    return entries.tensor_split(-(-len(entries) // size))
+
+
+def _check_batches(batch_size: int, count: int, statistics: str) -> None:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"batch_size: {batch_size!r} given; allowed: an integer >= 1")
+    if statistics == "batch" and count // -(-count // batch_size) < 2:
+        raise ValueError(
+            f"batch_size: {batch_size} given for {count} images; allowed with statistics='batch': "
+            "batches of two images or more"
+        )
 
 
 def _perturbed(
@@ -319,13 +343,16 @@ def _median(values: Tensor) -> Tensor:
 
 
 def _deviation(values: Tensor) -> float:
-    """Standard deviation over resamples; NaN where they cannot differ, with a single image."""
-    deviation = float(values.std())
-    return deviation if deviation > 0 else math.nan
+    """Standard deviation over the resamples that give a number (of few images, some have one image
+    only); NaN where they cannot differ, with a single image."""
+    defined = values[values.isfinite()]
+    differ = len(defined) > 1 and bool(defined.max() > defined.min())
+    return float(defined.std()) if differ else math.nan
 
 
-def _ratio(D: float, G: float) -> float:
-    return D / G if G > 0 else math.nan
+def _ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """NaN where the whole is not positive."""
+    return torch.where(whole > 0, part / whole, math.nan)
 
 
 def _collected(images: Tensor | Iterable[Any], count: int) -> Tensor:
