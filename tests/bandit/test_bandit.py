@@ -14,7 +14,9 @@ from symscape.bandit import (
     Memory,
     Policy,
     ccp_policy,
+    gradient_flow,
     likelihood_ratio,
+    minimize,
     two_hypotheses,
 )
 
@@ -61,6 +63,19 @@ def test_gradients_by_adjoint_autograd_and_finite_differences(memory: Memory) ->
     ]
     slope = sum((g * d).flatten(1).sum(1) for g, d in zip(gradient, along))
     torch.testing.assert_close((moved[0] - moved[1]) / (2 * step), slope, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("memory", [RAM(2), Memento(2)], ids=repr)
+def test_second_derivatives(memory: Memory) -> None:
+    bandit = Bandit(memory, two_hypotheses(0.3), 0.1)
+    logits = tuple(x.requires_grad_() for x in memory.random_logits(2, seed=11))
+
+    def q(*logits: torch.Tensor) -> torch.Tensor:
+        return bandit.q(Policy.from_logits(Logits(*logits)))
+
+    assert torch.autograd.gradgradcheck(q, logits)
+    assert torch.autograd.gradgradcheck(lambda w: q(w, logits[1].detach()), logits[:1])
+    assert torch.autograd.gradgradcheck(lambda w: q(logits[0].detach(), w), logits[1:])
 
 
 def test_many_policies_give_what_each_gives_alone() -> None:
@@ -168,6 +183,59 @@ def test_small_resets_approach_no_reset() -> None:
     assert q[0] == pytest.approx(q[1], rel=1e-6)
 
 
+def test_single_precision_lists_and_empty_batches_are_taken() -> None:
+    memory = RAM(2)
+    bandit = Bandit(memory, [[0.6, 0.4], [0.4, 0.6]], 0.05)
+    policy = Policy.from_logits(memory.random_logits(2, seed=0))
+    single = Policy(policy.actions.float(), policy.start.float())
+    q = Bandit(memory, two_hypotheses(0.2), 0.05).q(policy)
+    torch.testing.assert_close(bandit.q(policy), q)
+    torch.testing.assert_close(bandit.q(single), q, rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        bandit.q_of_horizon(single, 4), bandit.q_of_horizon(policy, 4), rtol=1e-5, atol=0
+    )
+    none = Policy(policy.actions[:0], policy.start[:0])
+    assert bandit.q(none).shape == bandit.q_of_horizon(none, 3).shape == (0,)
+    forever = Bandit(memory, two_hypotheses(0.2), 0)
+    assert forever.q(single).shape == (2,)
+    assert forever.q(none).shape == (0,)
+
+
+def test_logits_are_checked_wherever_they_are_trained() -> None:
+    memory = RAM(2)
+    bandit = Bandit(memory, two_hypotheses(0.1), 0.1)
+    good = memory.random_logits(2, 0)
+    wrong = {
+        r"shapes \(2, 15, 6\) and \(2, 3\) given; allowed with RAM\(2\)": RAM(3).random_logits(
+            2, 0
+        ),
+        r"\(B, 10, 4\) and \(B, 2\), B >= 1": Logits(good.actions[0], good.start[0]),
+        r"shapes \(0, 10, 4\)": Logits(good.actions[:0], good.start[:0]),
+        r"logits.actions: NaN": Logits(good.actions * torch.nan, good.start),
+        r"logits.start: torch.float32 given": Logits(good.actions, good.start.float()),
+    }
+    for train in (
+        bandit.q_and_gradient,
+        lambda logits: gradient_flow(bandit, logits, evaluations=2),
+        lambda logits: minimize(bandit, logits, evaluations=2),
+    ):
+        for message, logits in wrong.items():
+            with pytest.raises(ValueError, match=message):
+                train(logits)
+        train(Logits(good.actions.clone().requires_grad_(), good.start))
+
+
+def test_a_batch_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("symscape.bandit._bandit._MEMORY_BUDGET", 2**20)
+    memory = RAM(20)
+    bandit = Bandit(memory, two_hypotheses(0.1), 0.1)  # 25 kB for each policy
+    policies = Policy.from_logits(memory.random_logits(100, 0))
+    for call in (bandit.choices, bandit.observations, lambda p: bandit.q_of_horizon(p, 2)):
+        with pytest.raises(ValueError, match="the chains of 100 policies"):
+            call(policies)
+    assert bandit.q(policies).shape == (100,)  # in chunks
+
+
 def test_wrong_input_is_named() -> None:
     arms = two_hypotheses(0.1)
     with pytest.raises(ValueError, match=r"mu: 1.2 given; allowed: 0 <= mu <= 1"):
@@ -180,8 +248,9 @@ def test_wrong_input_is_named() -> None:
         Bandit(Memento(8), arms, 0.1)
     with pytest.raises(ValueError, match=r"reset: 1\.5 given"):
         Bandit(RAM(2), arms, 1.5)
-    with pytest.raises(ValueError, match="arms: "):
-        Bandit(RAM(2), arms * 3, 0.1)
+    for wrong in (arms * 3, arms * torch.nan, arms[:0], [0.6, 0.4]):
+        with pytest.raises(ValueError, match="arms: "):
+            Bandit(RAM(2), wrong, 0.1)
     bandit = Bandit(RAM(2), arms, 0.1)
     with pytest.raises(ValueError, match=r"policy: actions .* allowed with RAM\(2\)"):
         bandit.q(ccp_policy(3, 0.1))

@@ -160,6 +160,14 @@ def test_column_with_any_two_arms(k_best: float, k_worst: float, M: int, odds: f
     assert 1 / q - 1 == pytest.approx(odds, rel=1e-7)
 
 
+def test_odds_beyond_float64_are_infinite() -> None:
+    assert necklace_odds(13, 0.55, 0.45) == math.inf
+    assert necklace_odds(11, 0.9, 0.1) == math.inf
+    assert ccp_odds(2000, 0.7, 0.3) == math.inf
+    # just below: (7/3)^(2M - 1) with M = 400 is 10^294
+    assert math.log(ccp_odds(400, 0.7, 0.3)) == pytest.approx(799 * math.log(7 / 3), rel=1e-12)
+
+
 def test_column_is_as_good_as_a_walk_on_twice_the_states() -> None:
     alpha = likelihood_ratio(0.3)
     assert 1 / (1 + ccp_odds(4, 0.65, 0.35)) == pytest.approx(hellman_cover_q(8, alpha), rel=1e-12)
@@ -243,6 +251,7 @@ def test_the_column_policy_is_symmetric() -> None:
         (lambda: ccp_epsilon_prefactor(3, 1), "mu: 1 given"),
         (lambda: ccp_odds(3, 0.2, 0.4), "k_best, k_worst"),
         (lambda: necklace_odds(3, 1.0, 0.4), "k_best, k_worst"),
+        (lambda: necklace_odds(3, 0.6, 0.4, length=1), "length: 1 given"),
         (lambda: hellman_cover_q(0, 0.5), "M: 0 given"),
         (lambda: hellman_cover_q(2, 1.5), "alpha: 1.5 given"),
         (lambda: chain_crossing([0.1], [0.1, 0.2]), "equal lengths"),

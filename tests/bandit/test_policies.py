@@ -116,6 +116,18 @@ def test_table_shows_what_is_seen_most_first() -> None:
     assert len(lines) == 1 + 12 + 1  # all events, and the start that is used
 
 
+def test_policies_that_are_nowhere_often_have_a_graph_and_a_table() -> None:
+    memory = Memento(5)
+    uniform = torch.full((memory.n_observations, 2), 0.5, dtype=torch.float64)
+    policy = Policy(uniform, torch.ones(1, dtype=torch.float64))
+    bandit = Bandit(memory, two_hypotheses(0.1), 1e-3)
+    graph = policy_graph(bandit, policy)
+    assert max(graph.weights) < 1e-3 * 4
+    assert len(graph.labels) >= 4**5 // 2  # all full memories
+    assert graph.dot().startswith("digraph")
+    assert len(transition_table(bandit, policy).splitlines()) > 4**5
+
+
 def test_wrong_input_is_named() -> None:
     ones = torch.ones(3, dtype=torch.float64)
     rows = torch.eye(3, dtype=torch.float64)

@@ -83,6 +83,11 @@ def test_gradients_are_those_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda *x: mean_reward(*x, 0.2), (T, start, reward))
 
 
+def test_second_derivatives_are_those_of_finite_differences() -> None:
+    leaves = tuple(x.clone().requires_grad_() for x in _system(random_pomdp(8)))
+    assert torch.autograd.gradgradcheck(lambda *x: mean_reward(*x, 0.2), leaves)
+
+
 def test_adjoint_gradient_is_that_of_autograd_through_the_solve() -> None:
     T, start, reward = _system(random_pomdp(5))
     gradients = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -74,21 +75,25 @@ class Bandit:
 
     Args:
         memory: what the agent remembers.
-        arms: ``(H, 2)``, probabilities of a positive reward.
+        arms: ``(H, 2)``, probabilities of a positive reward. Where both are equal there is no
+            worse arm, and each play counts one half.
         reset: r in [0, 1]; with 0 there is no gradient.
 
     Raises:
-        ValueError: probabilities outside [0, 1], equal arms in one hypothesis (but for
-            :math:`\mu=0`, where q is 1/2 by symmetry), a reset outside [0, 1], or a memory whose
-            chains do not fit (the largest that does is named).
+        ValueError: no hypotheses, probabilities outside [0, 1], a reset outside [0, 1], or a
+            memory whose chains do not fit (the largest that does is named).
 
     Source: Ch. 7, Sec. 2.3 and Lemma 2.1.
     """
 
-    def __init__(self, memory: Memory, arms: Tensor, reset: float) -> None:
-        if arms.ndim != 2 or arms.shape[-1] != 2 or not bool(((arms >= 0) & (arms <= 1)).all()):
+    def __init__(
+        self, memory: Memory, arms: Tensor | Sequence[Sequence[float]], reset: float
+    ) -> None:
+        arms = torch.as_tensor(arms).to(torch.float64)
+        rows = arms.ndim == 2 and len(arms) > 0 and arms.shape[-1] == 2
+        if not rows or not bool(((arms >= 0) & (arms <= 1)).all()):
             raise ValueError(
-                f"arms: {arms.tolist()} given; allowed: rows (k_A, k_B) of probabilities"
+                f"arms: {arms.tolist()} given; allowed: one row (k_A, k_B) of probabilities or more"
             )
         if not 0 <= reset <= 1:
             raise ValueError(f"reset: {reset!r} given; allowed: 0 <= reset <= 1")
@@ -149,15 +154,11 @@ class Bandit:
         Raises:
             ValueError: the policy has another shape, or, without reset, several closed classes.
         """
-        self.memory.check(policy)
-        if self.reset == 0:
-            return self._q_without_reset(policy)
+        actions, start = self._batch(policy)
         batch = policy.start.shape[:-1]
-        value: Tensor = _WorseArm.apply(
-            policy.actions.reshape(-1, *policy.actions.shape[-2:]),
-            policy.start.reshape(-1, policy.start.shape[-1]),
-            self,
-        )
+        if self.reset == 0:
+            return self._q_without_reset(actions, start).reshape(batch)
+        value: Tensor = _WorseArm.apply(actions, start, self)
         return value.reshape(batch)
 
     def gain(self, policy: Policy) -> Tensor:
@@ -178,14 +179,44 @@ class Bandit:
         """q and its gradient with respect to logits, without the overhead of autograd.
 
         Args:
-            logits: ``(B, O, A)`` and ``(B, S)``.
+            logits: ``(B, O, A)`` and ``(B, S)``, B >= 1; autograd does not see what becomes of
+                them.
 
         Returns:
             ``(B,)``, and the gradient in the shape of the logits.
 
         Raises:
-            ValueError: without reset, or where the batch does not fit in memory.
+            ValueError: logits of another shape, not in float64, or NaN; without reset, or where
+                the batch does not fit in memory.
         """
+        return self._q_and_gradient(self.checked_logits(logits))
+
+    def checked_logits(self, logits: Logits) -> Logits:
+        """The logits of a batch, without the graph that autograd may have made of them.
+
+        Raises:
+            ValueError: another shape than ``(B, O, A)`` and ``(B, S)``, no policy, another type
+                than float64, NaN or infinity.
+        """
+        memory, B = self.memory, len(logits.start)
+        allowed = (B, memory.n_observations, memory.n_actions), (B, memory.n_starts)
+        given = tuple(tuple(x.shape) for x in logits)
+        if given != allowed or B == 0:
+            (_, *rows), (_, *starts) = allowed
+            raise ValueError(
+                f"logits: shapes {given[0]} and {given[1]} given; allowed with {memory}: "
+                f"(B, {rows[0]}, {rows[1]}) and (B, {starts[0]}), B >= 1"
+            )
+        for name, x in zip(Logits._fields, logits):
+            if x.dtype != torch.float64:
+                raise ValueError(f"logits.{name}: {x.dtype} given; allowed: torch.float64")
+            # Minus infinity is a probability of 0.
+            if not bool((x < torch.inf).all()):
+                raise ValueError(f"logits.{name}: NaN or infinity given; allowed: numbers")
+        return Logits(*(x.detach() for x in logits))
+
+    def _q_and_gradient(self, logits: Logits) -> tuple[Tensor, Logits]:
+        """As :meth:`q_and_gradient`, for logits that are checked already."""
         self._check_reset()
         actions, start = logits.actions, logits.start
         size = max(1, _CACHE // self._bytes)
@@ -217,14 +248,18 @@ class Bandit:
             ``(..., H, C)``; the sum over choices is 1 - r.
 
         Raises:
-            ValueError: as :meth:`q`.
+            ValueError: as :meth:`q`, and where the chains of the batch do not fit in memory.
         """
-        self.memory.check(policy)
-        if self.reset == 0:
-            return self._choices_without_reset(policy)
+        actions, start = self._batch(policy)
         batch = policy.start.shape[:-1]
-        actions = policy.actions.reshape(-1, *policy.actions.shape[-2:])
-        start = policy.start.reshape(-1, policy.start.shape[-1])
+        if self.reset == 0:
+            if len(batch):
+                raise ValueError(
+                    f"policy: a batch {tuple(batch)} given; allowed without reset: one policy at "
+                    "a time"
+                )
+            return self._choices_without_reset(actions[0], start[0])
+        self.check_batch(len(start))
         u = self._forward(actions, start)[0]
         return u.reshape(*batch, *u.shape[1:])
 
@@ -235,7 +270,7 @@ class Bandit:
             ``(..., O)``, summing to one.
 
         Raises:
-            ValueError: as :meth:`q`.
+            ValueError: as :meth:`choices`.
         """
         u = self.choices(policy)
         played = torch.stack([u * self._positive, u * (1 - self._positive)], -1)
@@ -252,15 +287,16 @@ class Bandit:
             ``(...)``, differentiable by autograd.
 
         Raises:
-            ValueError: the policy has another shape, or ``horizon`` below 1.
+            ValueError: the policy has another shape, ``horizon`` below 1, or the chains of the
+                batch do not fit in memory.
         """
-        self.memory.check(policy)
+        actions, start = self._batch(policy)
         if horizon < 1:
             raise ValueError(f"horizon: {horizon!r} given; allowed: integers >= 1")
         batch = policy.start.shape[:-1]
-        actions = policy.actions.reshape(-1, *policy.actions.shape[-2:])
+        self.check_batch(len(start))
         chain = self._chains(actions)
-        source = self._sources(actions, policy.start.reshape(len(actions), -1))
+        source = self._sources(actions, start)
         u = source[:, None, :].expand(-1, len(self.arms), -1)
         total = (u * self._worse).sum(-1)
         for _ in range(horizon - 1):
@@ -297,6 +333,19 @@ class Bandit:
             torch.eye(O, dtype=torch.float64).repeat(1, H),
             reward.repeat(H),
             start.repeat(H) / H,
+        )
+
+    def _batch(self, policy: Policy) -> tuple[Tensor, Tensor]:
+        """Probabilities of a batch of policies, ``(B, O, A)`` and ``(B, S)``, in float64.
+
+        Raises:
+            ValueError: the policies have another shape.
+        """
+        self.memory.check(policy)
+        B = math.prod(policy.start.shape[:-1])
+        return (
+            policy.actions.reshape(B, *policy.actions.shape[-2:]).to(torch.float64),
+            policy.start.reshape(B, policy.start.shape[-1]).to(torch.float64),
         )
 
     def _check_reset(self) -> None:
@@ -366,24 +415,23 @@ class Bandit:
         g_start.copy_((actions[:, 2 * C :] * first).sum(-1))
         return q
 
-    def _q_without_reset(self, policy: Policy) -> Tensor:
-        batch = policy.start.shape[:-1]
-        actions = policy.actions.reshape(-1, *policy.actions.shape[-2:])
-        start = policy.start.reshape(-1, policy.start.shape[-1])
-        values = []
-        for one in zip(actions, start):
-            u = self._choices_without_reset(Policy(*one))
-            values.append((u * self._worse).sum() / len(self.arms))
-        return torch.stack(values).reshape(batch)
+    def _differentiable_q(self, actions: Tensor, start: Tensor) -> Tensor:
+        """q ``(B,)`` by operations that autograd follows to any order, with all chains at once."""
+        self.check_batch(len(start))
+        u = self._forward(actions, start)[0]
+        return (u * self._worse).sum((-1, -2)) / len(self.arms) + self.reset / 2
 
-    def _choices_without_reset(self, policy: Policy) -> Tensor:
-        if policy.start.ndim != 1:
-            raise ValueError(
-                f"policy: a batch {tuple(policy.start.shape[:-1])} given; allowed without reset: "
-                "one policy at a time"
-            )
-        chain = self._chains(policy.actions[None])[0]
-        source = self._sources(policy.actions[None], policy.start[None])[0]
+    def _q_without_reset(self, actions: Tensor, start: Tensor) -> Tensor:
+        values = [
+            (self._choices_without_reset(*one) * self._worse).sum() / len(self.arms)
+            for one in zip(actions, start)
+        ]
+        return torch.stack(values) if values else start.new_empty(0)
+
+    def _choices_without_reset(self, actions: Tensor, start: Tensor) -> Tensor:
+        """``(H, C)``, of one policy."""
+        chain = self._chains(actions[None])[0]
+        source = self._sources(actions[None], start[None])[0]
         return torch.stack([steady_state_without_reset(A.mT, source) for A in chain])
 
 
@@ -392,6 +440,7 @@ class _WorseArm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, actions: Tensor, start: Tensor, bandit: Bandit) -> Tensor:
+        inputs = actions, start
         actions, start = actions.detach(), start.detach()
         size = max(1, _CACHE // bandit._bytes)
         q, g_actions, g_start = (
@@ -401,10 +450,18 @@ class _WorseArm(torch.autograd.Function):
         for first in range(0, len(start), size):
             part = slice(first, first + size)
             q[part] = bandit._solve(actions[part], start[part], g_actions[part], g_start[part])
-        ctx.save_for_backward(g_actions, g_start)
+        ctx.save_for_backward(g_actions, g_start, *inputs)
+        ctx.bandit = bandit
         return q
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, None]:
-        g_actions, g_start = ctx.saved_tensors
-        return outer[0][:, None, None] * g_actions, outer[0][:, None] * g_start, None
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        g_actions, g_start, *inputs = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            return outer[0][:, None, None] * g_actions, outer[0][:, None] * g_start, None
+        # A second derivative is wanted: the gradient itself has to be a function of the inputs.
+        needed = ctx.needs_input_grad[:2]
+        q = ctx.bandit._differentiable_q(*inputs)
+        wanted = [x for x, need in zip(inputs, needed) if need]
+        found = iter(torch.autograd.grad(q, wanted, outer[0], create_graph=True))
+        return *(next(found) if need else None for need in needed), None

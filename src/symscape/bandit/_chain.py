@@ -86,6 +86,11 @@ def chain_end_probability(
     return 1 / (1 + math.exp(log_odds)) if log_odds < 700 else math.exp(-log_odds)
 
 
+def from_logarithm(log_odds: float) -> float:
+    """Odds from their logarithm, infinite where float64 cannot hold them."""
+    return math.exp(log_odds) if log_odds < 709.7 else math.inf
+
+
 def _check_rates(left: Sequence[float], right: Sequence[float]) -> None:
     if len(left) != len(right):
         raise ValueError(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from symscape.bandit._bandit import Bandit, likelihood_ratio, two_hypotheses
+from symscape.bandit._chain import from_logarithm
 from symscape.bandit._memory import RAM
 from symscape.bandit._policy import Policy
 
@@ -155,6 +156,9 @@ def ccp_odds(M: int, k_best: float, k_worst: float) -> float:
         k_best: probability of a reward of the better arm, below 1.
         k_worst: that of the other arm, positive and not larger.
 
+    Returns:
+        The odds, infinite where they are beyond float64.
+
     Raises:
         ValueError: an argument is outside its range.
 
@@ -165,7 +169,9 @@ def ccp_odds(M: int, k_best: float, k_worst: float) -> float:
         raise ValueError(
             f"k_best, k_worst: {k_best!r} and {k_worst!r} given; allowed: 0 < k_worst <= k_best < 1"
         )
-    return (1 - k_worst) / (1 - k_best) * ((1 / k_worst - 1) / (1 / k_best - 1)) ** (M - 1)
+    ends = math.log1p(-k_worst) - math.log1p(-k_best)
+    step = ends + math.log(k_best) - math.log(k_worst)
+    return from_logarithm(ends + (M - 1) * step)
 
 
 def ccp_profile(M: int, epsilon: float, mu: float, reset: float) -> Tensor:

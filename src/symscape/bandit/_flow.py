@@ -66,7 +66,7 @@ def gradient_flow(bandit: Bandit, logits: Logits, *, evaluations: int, t_max: fl
         raise ValueError(f"evaluations: {evaluations!r} given; allowed: integers >= 1")
     if not t_max > 0:
         raise ValueError(f"t_max: {t_max!r} given; allowed: positive numbers")
-    state = _State(bandit, logits, t_max)
+    state = _State(bandit, bandit.checked_logits(logits), t_max)
     for _ in range(evaluations):
         state.step()
         if not len(state.index):
@@ -95,7 +95,7 @@ class _State:
         self.steps = torch.zeros(B, dtype=torch.long)
 
     def _evaluate(self, logits: Logits) -> tuple[Tensor, Logits]:
-        q, g = self.bandit.q_and_gradient(logits)
+        q, g = self.bandit._q_and_gradient(logits)
         return q, Logits(g.actions.mul_(self.scale), g.start.mul_(self.scale))
 
     def step(self) -> None:

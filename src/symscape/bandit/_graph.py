@@ -71,7 +71,8 @@ def policy_graph(bandit: Bandit, policy: Policy, threshold: float = 1e-3) -> Pol
     Args:
         bandit: the problem, for the probabilities of the nodes.
         policy: one policy.
-        threshold: nodes and arrows with a smaller probability are left out, in [0, 1).
+        threshold: nodes visited less than this share of the most visited one, and arrows of
+            actions with a smaller probability, are left out; in [0, 1).
 
     Raises:
         ValueError: a batch of policies, another memory's policy, or ``threshold`` out of range.
@@ -81,7 +82,8 @@ def policy_graph(bandit: Bandit, policy: Policy, threshold: float = 1e-3) -> Pol
     _check(policy, threshold)
     memory = bandit.memory
     weights = bandit.choices(policy).mean(0)
-    kept = [c for c in range(memory.n_choices) if weights[c] > threshold]
+    least = threshold * float(weights.max())
+    kept = [c for c in range(memory.n_choices) if weights[c] > least]
     place = {c: i for i, c in enumerate(kept)}
     edges = []
     for c in kept:
@@ -105,7 +107,8 @@ def transition_table(bandit: Bandit, policy: Policy, threshold: float = 1e-3) ->
     Args:
         bandit: the problem, for how often an observation is seen.
         policy: one policy.
-        threshold: observations and actions with a smaller probability are left out, in [0, 1).
+        threshold: observations seen less than this share of the one seen most, and actions with
+            a smaller probability, are left out; in [0, 1).
 
     Returns:
         Lines such as ``3B-  0.02  -> 2B 1``: observation, its probability, and the choices that
@@ -119,9 +122,10 @@ def transition_table(bandit: Bandit, policy: Policy, threshold: float = 1e-3) ->
     _check(policy, threshold)
     memory = bandit.memory
     seen = bandit.observations(policy)
+    least = threshold * float(seen.max())
     lines = ["observation  seen    next choice"]
     for o in torch.argsort(seen, descending=True, stable=True).tolist():
-        if seen[o] <= threshold:
+        if seen[o] <= least:
             break
         row = policy.actions[o]
         following = [

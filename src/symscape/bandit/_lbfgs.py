@@ -66,6 +66,7 @@ def minimize(
         raise ValueError(f"evaluations: {evaluations!r} given; allowed: integers >= 1")
     if not tolerance >= 0:
         raise ValueError(f"tolerance: {tolerance!r} given; allowed: numbers >= 0")
+    logits = bandit.checked_logits(logits)
     shape = logits.actions.shape[1:]
     x = torch.cat([logits.actions.flatten(1), logits.start], 1)
     best = _Descent(bandit, shape, x, tolerance)
@@ -91,7 +92,7 @@ class _Descent:
         self.moving = self.g.abs().amax(1) > tolerance
 
     def _evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        q, g = self.bandit.q_and_gradient(_logits(x, self.shape))
+        q, g = self.bandit._q_and_gradient(_logits(x, self.shape))
         return q.log(), torch.cat([g.actions.flatten(1), g.start], 1).div_(q[:, None])
 
     def _first_length(self) -> Tensor:

@@ -10,6 +10,7 @@ from itertools import pairwise
 import torch
 
 from symscape.bandit._bandit import likelihood_ratio
+from symscape.bandit._chain import from_logarithm
 from symscape.bandit._memory import ARMS, Memento
 from symscape.bandit._policy import Policy
 
@@ -194,9 +195,7 @@ def necklace_q(mu: float, m: int, length: int | None = None) -> float:
     Source: Ch. 7, Theorem 4.3 (Eq. 10).
     """
     _check(m)
-    n = len(gray_necklaces(m)) if length is None else length
-    if n < 2:
-        raise ValueError(f"length: {n!r} given; allowed: integers >= 2, the two ends")
+    n = _length(m, length)
     small = likelihood_ratio(mu) ** (m * (n - 1))
     return small / (1 + small)
 
@@ -211,7 +210,10 @@ def necklace_odds(m: int, k_best: float, k_worst: float, length: int | None = No
         m: remembered events, >= 1.
         k_best: probability of a reward of the better arm, below 1.
         k_worst: that of the other arm, positive and not larger.
-        length: n; that of the longest chain if None.
+        length: n, >= 2; that of the longest chain if None.
+
+    Returns:
+        The odds, infinite where they are beyond float64.
 
     Raises:
         ValueError: an argument is outside its range.
@@ -223,9 +225,18 @@ def necklace_odds(m: int, k_best: float, k_worst: float, length: int | None = No
         raise ValueError(
             f"k_best, k_worst: {k_best!r} and {k_worst!r} given; allowed: 0 < k_worst <= k_best < 1"
         )
+    n = _length(m, length)
+    ends = math.log1p(-k_worst) - math.log1p(-k_best)
+    step = ends + math.log(k_best) - math.log(k_worst)
+    return from_logarithm(m * (ends + (n - 2) / 2 * step))
+
+
+def _length(m: int, length: int | None) -> int:
+    """Necklaces in a chain: as given, or in the longest one."""
     n = len(gray_necklaces(m)) if length is None else length
-    ends = ((1 - k_worst) / (1 - k_best)) ** m
-    return ends * ((1 / k_worst - 1) / (1 / k_best - 1)) ** (m * (n - 2) / 2)
+    if n < 2:
+        raise ValueError(f"length: {n!r} given; allowed: integers >= 2, the two ends")
+    return n
 
 
 def _check(m: int) -> None:

@@ -68,16 +68,21 @@ class _MeanReward(torch.autograd.Function):
     def forward(ctx: Any, T: Tensor, start: Tensor, reward: Tensor, reset: float) -> Tensor:
         factors = torch.linalg.lu_factor(_system(T, reset))
         p = reset * torch.linalg.lu_solve(*factors, start.unsqueeze(-1)).squeeze(-1)
-        ctx.save_for_backward(*factors, p, reward)
+        ctx.save_for_backward(*factors, p, T, start, reward)
         ctx.reset = reset
         return p @ reward
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        lu, pivots, p, reward = ctx.saved_tensors
+        lu, pivots, p, T, start, reward = ctx.saved_tensors
         r = ctx.reset
         right = outer[0][..., None, None] * reward[:, None]
-        adjoint = torch.linalg.lu_solve(lu, pivots, right, adjoint=True).squeeze(-1)
+        if torch.is_grad_enabled():
+            # A second derivative is wanted: the factors and p have to depend on T.
+            p = steady_state(T, start, r)
+            adjoint = torch.linalg.solve(_system(T, r).mT, right).squeeze(-1)
+        else:
+            adjoint = torch.linalg.lu_solve(lu, pivots, right, adjoint=True).squeeze(-1)
         grad_T = (1 - r) * adjoint.unsqueeze(-1) * p.unsqueeze(-2)
         grad_reward = (outer[0].unsqueeze(-1) * p).reshape(-1, p.shape[-1]).sum(0)
         return grad_T, r * adjoint, grad_reward, None
