@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from symscape.kernels import (
+    Lattice,
     factorize,
     gaussian,
+    gram_spectrum,
     laplace,
     margin_machine,
     matern,
@@ -133,7 +135,10 @@ def test_coinciding_points_are_named():
     twice[[7, 90]] = twice[3]
     with pytest.raises(ValueError, match="points 3, 7, 90 coincide"):
         factorize(laplace(1.0), twice)
+    with pytest.raises(ValueError, match="points 3, 7, 90 coincide"):
+        solve_iterative(laplace(1.0), twice, Z[:, 0])
     assert factorize(laplace(1.0), twice, ridge=0.1).jitter == 0
+    assert solve_iterative(laplace(1.0), twice, Z[:, 0], ridge=0.1).converged
 
 
 @pytest.mark.parametrize("wrong", [Z[:50, :1], Z[:50, 0], Z[:49], 0.0])
@@ -141,6 +146,51 @@ def test_values_of_another_shape_are_not_compared(wrong):
     found = nested_predictions(laplace(0.7), x, Z, x_test, SIZES)
     with pytest.raises(ValueError, match=r"Z_test must be \(50, 3\)"):
         found.mean_square_error(wrong)
+
+
+def test_values_that_are_not_finite_are_refused():
+    k, lattice = laplace(1.0), Lattice(8, 1)
+    for bad in (np.nan, np.inf):
+        z = Z[:, 0].copy()
+        z[3] = bad
+        for call in (
+            lambda z=z: nested_predictions(k, x, z, x_test, (120,)),
+            lambda z=z: gram_spectrum(k, x, z),
+            lambda z=z: solve_iterative(k, x, z),
+            lambda z=z: lattice.solve(k, z[:8]),
+        ):
+            with pytest.raises(ValueError, match="must be finite"):
+                call()
+        for call in (
+            lambda ridge=bad: factorize(k, x, ridge),
+            lambda ridge=bad: solve_iterative(k, x, Z[:, 0], ridge),
+            lambda ridge=bad: lattice.solve(k, Z[:8, 0], ridge),
+        ):
+            with pytest.raises(ValueError, match="ridge must not be"):
+                call()
+
+
+def test_converged_is_what_the_residual_says():
+    points = random_points("cube", 400, 2, 5)
+    k = laplace(0.3)
+    for tolerance in (1e-8, 1e-12, 1e-14, 1e-17):
+        found = solve_iterative(k, points, np.ones(400), rank=30, tolerance=tolerance)
+        exact = np.linalg.norm(k(points) @ found.coefficients - 1) / 20
+        assert found.residual == pytest.approx(exact, rel=1e-3, abs=1e-14)
+        assert found.converged == (found.residual <= tolerance)
+        assert found.iterations < 500
+    assert not found.converged  # rounding stops the progress, which is seen
+
+
+def test_jitter_of_sampled_fields_is_said():
+    close = np.linspace(0, 1, 400)[:, None]
+    with pytest.warns(UserWarning, match="jitter"):
+        field = sample_field(gaussian(0.3), close, 2, 0)
+    factor = factorize(gaussian(0.3), close)
+    assert factor.jitter > 0
+    np.testing.assert_array_equal(field, factor.sample(2, 0))
+    with pytest.raises(ValueError, match="count"):
+        factor.sample(0, 0)
 
 
 def test_wrong_input_is_named():

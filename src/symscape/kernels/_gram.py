@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import get_lapack_funcs, solve_triangular
 
-from symscape.kernels._kernel import Kernel, points
+from symscape.kernels._kernel import Kernel, check_ridge, points
 
 Array = NDArray[np.float64]
 
@@ -43,6 +43,24 @@ class Factor:
         block = self._block(len(half))
         return solve_triangular(block, half, lower=True, trans=1, check_finite=False)
 
+    def sample(self, count: int, seed: int) -> Array:
+        r"""Gaussian random fields :math:`L\,\mathcal N(0,I)`, of covariance :math:`LL^\top`.
+
+        Args:
+            count: number of independent fields.
+            seed: of the drawing.
+
+        Returns:
+            (n, count).
+
+        Raises:
+            ValueError: count below 1.
+        """
+        if count < 1:
+            raise ValueError(f"count must be 1 or more; got {count}")
+        normal = np.random.default_rng(seed).standard_normal((len(self.lower), count))
+        return np.tril(self.lower) @ normal
+
     def _block(self, n: int | None) -> Array:
         return self.lower if n is None else self.lower[:n, :n]
 
@@ -61,15 +79,14 @@ def factorize(kernel: Kernel, x: ArrayLike, ridge: float = 0.0) -> Factor:
         ridge: added to the diagonal, 0 for ridgeless regression.
 
     Raises:
-        ValueError: a negative ridge; a Gram matrix that is singular because points coincide (they
-            are named).
+        ValueError: a negative or infinite ridge; a Gram matrix that is singular because points
+            coincide (they are named).
     """
     x = points(x, "x")
-    if not 0 <= ridge < math.inf:
-        raise ValueError(f"ridge must not be negative; got {ridge}")
+    check_ridge(ridge)
     n = len(x)
     if ridge == 0:
-        _refuse_coinciding(x)
+        refuse_coinciding(x)
     jitter, step = 0.0, n * float(np.finfo(float).eps)
     while True:
         gram = kernel(x)
@@ -86,7 +103,7 @@ def factorize(kernel: Kernel, x: ArrayLike, ridge: float = 0.0) -> Factor:
         jitter = 10 * jitter if jitter else step
 
 
-def _refuse_coinciding(x: Array) -> None:
+def refuse_coinciding(x: Array) -> None:
     """Name the points that coincide: they make every Gram matrix singular."""
     _, first, inverse, count = np.unique(
         x, axis=0, return_index=True, return_inverse=True, return_counts=True

@@ -223,6 +223,22 @@ def points(x: ArrayLike, name: str) -> Array:
     return array
 
 
+def values(Z: ArrayLike, n: int, name: str = "Z") -> Array:
+    """Checked values at n points: (n,) or (n, targets), finite."""
+    array = np.asarray(Z, dtype=float)
+    if array.shape[:1] != (n,) or array.ndim > 2:
+        raise ValueError(f"{name} must be ({n},) or ({n}, targets); got {array.shape}")
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} must be finite")
+    return array
+
+
+def check_ridge(ridge: float) -> None:
+    """Refuse a ridge that is negative, infinite or NaN."""
+    if not 0 <= ridge < math.inf:
+        raise ValueError(f"ridge must not be negative, infinite or NaN; got {ridge}")
+
+
 def _dimension(d: int) -> int:
     if d < 1 or int(d) != d:
         raise ValueError(f"d must be an integer from 1 up; got {d}")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
-from symscape.kernels._kernel import Kernel
+from symscape.kernels._kernel import Kernel, check_ridge
 from symscape.kernels._lattice_theory import error_from_aliases
 from symscape.kernels._points import on_torus
 
@@ -101,12 +101,11 @@ class Lattice:
             ridge: added to the eigenvalues.
 
         Raises:
-            ValueError: wrong shape; a matrix that is singular in float64 (the smallest eigenvalue
-                is named).
+            ValueError: wrong shape, values that are not finite, a negative ridge; a matrix that is
+                singular in float64 (the smallest eigenvalue is named).
         """
         Z = self._field(Z)
-        if ridge < 0:
-            raise ValueError(f"ridge must not be negative; got {ridge}")
+        check_ridge(ridge)
         values = self.eigenvalues(kernel) + ridge
         low, high = float(values.min()), float(values.max())
         if low <= 4 * float(np.finfo(float).eps) * high:
@@ -187,6 +186,8 @@ class Lattice:
         field = np.asarray(Z, dtype=float)
         if field.shape[-self.d :] != self.shape:
             raise ValueError(f"fields must end in the shape {self.shape}; got {field.shape}")
+        if not np.all(np.isfinite(field)):
+            raise ValueError("fields must be finite")
         return field
 
     def _not_negative(self, values: Array) -> Array:

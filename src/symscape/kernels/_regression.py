@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from symscape.kernels._gram import Factor, factorize
 from symscape.kernels._kernel import Kernel, points
+from symscape.kernels._kernel import values as checked_values
 
 Array = NDArray[np.float64]
 
@@ -71,12 +73,12 @@ def nested_predictions(
         ridge: added to the diagonal.
 
     Raises:
-        ValueError: wrong shapes or sizes, and the errors of :func:`factorize`.
+        ValueError: wrong shapes or sizes, values that are not finite, and the errors of
+            :func:`factorize`.
     """
-    x, x_test, Z = points(x, "x"), points(x_test, "x_test"), np.asarray(Z, dtype=float)
+    x, x_test = points(x, "x"), points(x_test, "x_test")
+    Z = checked_values(Z, len(x))
     chosen = checked_sizes(sizes, len(x))
-    if Z.shape[:1] != (len(x),) or Z.ndim > 2:
-        raise ValueError(f"Z must be ({len(x)},) or ({len(x)}, targets); got {Z.shape}")
     used = x[: chosen[-1]]
     factor = factorize(kernel, used, ridge)
     y = factor.forward(Z[: len(used)])
@@ -155,6 +157,9 @@ def teacher_errors(
 def sample_field(kernel: Kernel, x: ArrayLike, count: int, seed: int) -> Array:
     r"""Gaussian random fields :math:`Z\sim\mathcal N(0,\mathbb K)` on points, by Cholesky.
 
+    Where rounding makes the covariance indefinite, the fields have that of :func:`factorize`, with
+    a jitter on the diagonal, and a warning says how much: noise of its square root at each point.
+
     Args:
         kernel: the covariance.
         x: points, (n, D).
@@ -167,11 +172,14 @@ def sample_field(kernel: Kernel, x: ArrayLike, count: int, seed: int) -> Array:
     Raises:
         ValueError: count below 1, and the errors of :func:`factorize`.
     """
-    x = points(x, "x")
-    if count < 1:
-        raise ValueError(f"count must be 1 or more; got {count}")
-    normal = np.random.default_rng(seed).standard_normal((len(x), count))
-    return np.tril(factorize(kernel, x).lower) @ normal
+    factor = factorize(kernel, x)
+    if factor.jitter:
+        warnings.warn(
+            f"sample_field: the covariance is singular in float64, jitter {factor.jitter:.1e} is "
+            "added to its diagonal (factorize(kernel, x).sample does the same, silently)",
+            stacklevel=2,
+        )
+    return factor.sample(count, seed)
 
 
 def checked_sizes(sizes: Sequence[int], n: int) -> tuple[int, ...]:

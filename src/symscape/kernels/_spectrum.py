@@ -11,6 +11,7 @@ from scipy.linalg import eigh
 from scipy.sparse.linalg import eigsh
 
 from symscape.kernels._kernel import Kernel, points
+from symscape.kernels._kernel import values as checked_values
 from symscape.scaling import PowerLaw, fit_power_law
 
 Array = NDArray[np.float64]
@@ -55,11 +56,10 @@ def gram_spectrum(kernel: Kernel, x: ArrayLike, Z: ArrayLike) -> GramSpectrum:
         Z: target, (:math:`\tilde n`,) or (:math:`\tilde n`, targets).
 
     Raises:
-        ValueError: wrong shapes.
+        ValueError: wrong shapes, values that are not finite.
     """
-    x, Z = points(x, "x"), np.asarray(Z, dtype=float)
-    if Z.shape[:1] != (len(x),) or Z.ndim > 2:
-        raise ValueError(f"Z must be ({len(x)},) or ({len(x)}, targets); got {Z.shape}")
+    x = points(x, "x")
+    Z = checked_values(Z, len(x))
     values, vectors = eigh(kernel(x), overwrite_a=True, check_finite=False, driver="evd")
     return GramSpectrum(values[::-1] / len(x), np.square(vectors.T[::-1] @ Z))
 
