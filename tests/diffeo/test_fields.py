@@ -262,3 +262,33 @@ def test_wrong_input_is_refused():
         diffeo.field(torch.zeros(3, 3), 8)
     with pytest.raises(ValueError, match="c: 1"):
         diffeo.temperature(1.0, 1, 32)
+
+
+def test_kept_tables_cannot_be_changed_by_those_who_ask_for_them():
+    before = diffeo.MaximumEntropy(1e-3, 3).fields(19, diffeo.sample_seeds(0, 1))
+    for table in (diffeo.mode_mask(3), diffeo.sine_table(19, 3)):
+        table.zero_()
+    assert torch.equal(diffeo.MaximumEntropy(1e-3, 3).fields(19, diffeo.sample_seeds(0, 1)), before)
+    assert bool(diffeo.mode_mask(3).any())
+    assert bool(diffeo.sine_table(19, 3).any())
+
+
+def test_tables_are_the_same_whoever_asks_first():
+    """Inference mode and another default device of the first caller do not stick to them."""
+    n, c = 53, 6  # of no other test
+    seeds = diffeo.sample_seeds(0, 2)
+    ensemble = diffeo.MaximumEntropy(1e-3, c, outside="allow")
+    with torch.inference_mode(), torch.device("meta"):
+        first = ensemble.fields(n, seeds)
+        x = torch.rand(2, 1, n, n, device="cpu")
+        deformed = ensemble.deform(x, seeds)
+        diffeo.matched_noise(x, deformed, seeds)
+        drawn = ensemble.coefficients(seeds)
+        diffeo.field(drawn, n)
+        diffeo.field_gradient(drawn, n)
+    assert first.device.type == deformed.device.type == "cpu"
+    assert torch.equal(ensemble.fields(n, seeds), first)
+    coefficients = torch.randn(2, c, c, dtype=torch.float64, requires_grad=True)
+    diffeo.field(coefficients, n).sum().backward()
+    diffeo.field_gradient(coefficients, n).sum().backward()
+    assert bool(coefficients.grad.isfinite().all())

@@ -1,5 +1,6 @@
 """Networks of the chapter, their training, augmentation, the stripe model, correlations."""
 
+import itertools
 import math
 
 import numpy as np
@@ -53,6 +54,15 @@ def test_lenet_of_digits_and_unknown_networks():
         zoo.build("resnet19")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("classes", 0), ("channels", 0), ("size", 20.5), ("size", 40), ("channels", True)],
+)
+def test_networks_that_cannot_be_built(name, value):
+    with pytest.raises(ValueError, match=f"{name}: {value!r} given; allowed: an integer"):
+        zoo.build("resnet18", width=1 / 8, **{name: value})
+
+
 def blobs(count, seed):
     """Images whose class is the half that is bright."""
     generator = torch.Generator().manual_seed(seed)
@@ -90,6 +100,45 @@ def test_a_transform_is_reproducible_and_gives_each_image_its_own_field():
     torch.manual_seed(0)
     assert torch.equal(one, transform(x))
     assert transform(x[0], seed=1).shape == (1, 16, 16)
+
+
+def test_a_transform_passes_labels_through():
+    x = torch.rand(1, 16, 16)
+    transform = diffeo.RandomDiffeomorphism(T=1e-2, c=2)
+    torch.manual_seed(3)
+    alone = transform(x)
+    torch.manual_seed(3)
+    image, label, more = transform(x, 7, {"id": 1})
+    assert torch.equal(image, alone)
+    assert (label, more) == (7, {"id": 1})
+    # a label is no seed: two images of a class are deformed differently
+    assert not torch.equal(transform(x, 7)[0], transform(x, 7)[0])
+    with pytest.raises(ValueError, match="images: ndarray given; allowed: a tensor"):
+        transform(x.numpy())
+
+
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_intervals_may_be_lists(kind):
+    transform = diffeo.RandomDiffeomorphism(T=kind([1e-3, 1e-2]), c=kind([2, 5]))
+    assert (transform.T, transform.c) == ((1e-3, 1e-2), (2, 5))
+    assert transform(torch.rand(1, 16, 16), seed=0).shape == (1, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("c", 2.5),
+        ("c", (2, 4.5)),
+        ("c", "23"),
+        ("T", (1e-2, 1e-3)),
+        ("T", (1, 2, 3)),
+        ("T", math.nan),
+        ("T", True),
+    ],
+)
+def test_intervals_that_are_none(name, value):
+    with pytest.raises(ValueError, match=f"^{name}: "):
+        diffeo.RandomDiffeomorphism(**{"T": 1e-3, "c": 3, name: value})
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -169,6 +218,68 @@ def test_stripe_training_turns_the_weights_to_the_label():
     assert diffeo.stripe_stability(run, x, 0.1, 0) < 0.3
     with pytest.raises(ValueError, match="fraction"):
         diffeo.train_stripe(x, 5, alpha=1.0, seed=0, fraction=0.0)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("seed", "alpha"), [(2, 1e-3), (0, 1e30)])
+def test_stripe_training_ends_where_no_step_can_be_made(seed, alpha):
+    # one neuron that is dead for all points; a predictor that the smallest step changes too much
+    x = torch.randn(10, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    run = diffeo.train_stripe(x, 1, alpha=alpha, seed=seed, max_steps=10**9)
+    assert run.stopped == "stuck"
+    assert math.isfinite(run.loss)
+
+
+@pytest.mark.parametrize(
+    ("x", "h", "words"),
+    [
+        (torch.full((10, 3), math.nan).double(), 5, "x: NaN"),
+        (torch.full((10, 3), math.inf).double(), 5, "x: NaN or infinite"),
+        (torch.zeros(0, 3).double(), 5, "P >= 1"),
+        (torch.zeros(10, 3).double(), 0, "h: 0"),
+        (torch.zeros(10, 3).double(), 2.5, "h: 2.5"),
+    ],
+)
+def test_stripes_that_cannot_be_trained(x, h, words):
+    with pytest.raises(ValueError, match=words):
+        diffeo.train_stripe(x, h, alpha=1e-3, seed=0)
+
+
+class Watched(torch.nn.Module):
+    """Notes the images of every training step; their pixels are their numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.seen = torch.nn.Linear(4, 2), []
+
+    def forward(self, x):
+        if self.training:
+            self.seen.append(x[:, 0, 0, 0].long().tolist())
+        return self.linear(x.flatten(1))
+
+
+@pytest.mark.parametrize(("P", "batch"), [(10, 25), (10, 4), (7, 7), (10, 10)])
+def test_every_batch_is_whole_and_every_epoch_has_every_image(P, batch):
+    x, y = torch.arange(P).float()[:, None, None, None].expand(P, 1, 2, 2), torch.arange(P) % 2
+    model = Watched()
+    diffeo.train_classifier(model, x, y, diffeo.Recipe(20, batch_size=batch), validation=(x, y))
+    assert {len(rows) for rows in model.seen} == {batch}
+    stream = list(itertools.chain(*model.seen))
+    for first in range(0, len(stream) - P, P):
+        assert sorted(stream[first : first + P]) == list(range(P))
+
+
+def test_trainings_that_cannot_be():
+    x, y = torch.rand(10, 1, 2, 2), torch.arange(10) % 2
+    recipe = diffeo.Recipe(2)
+    for validation in ((x[:0], y[:0]), (x, y[:5])):
+        with pytest.raises(ValueError, match="validation: "):
+            diffeo.train_classifier(Watched(), x, y, recipe, validation=validation)
+    with pytest.raises(ValueError, match="x, y: 0 images"):
+        diffeo.error_rate(Watched(), x[:0], y[:0])
+    for name in ("steps", "batch_size", "evaluations"):
+        with pytest.raises(ValueError, match=f"{name}: 2.5 given; allowed: an integer >= 1"):
+            diffeo.Recipe(**{"steps": 3, name: 2.5})
 
 
 def test_correlation_and_law_of_exact_power_laws():

@@ -282,6 +282,19 @@ def test_noise_has_the_norm_of_the_deformation(match):
     assert torch.allclose(single.double(), eta, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (torch.zeros(2, 1, 4, 4, dtype=torch.uint8),) * 2 + (r"images\.float\(\) / 255",),
+        (torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4, dtype=torch.float64), "deformed: "),
+        (torch.zeros(2, 1, 4, 4), torch.zeros(1, 4, 4), "deformed: "),
+    ],
+)
+def test_noise_that_cannot_be_matched(x, y, words):
+    with pytest.raises(ValueError, match=words):
+        diffeo.matched_noise(x, y, diffeo.sample_seeds(0, 2))
+
+
 def test_noise_is_isotropic():
     eta = diffeo.noise((6,), torch.tensor(1.0), diffeo.sample_seeds(0, 40_000), torch.float64)
     assert eta.mean(0).abs().max() < 5 / math.sqrt(6 * 40_000)

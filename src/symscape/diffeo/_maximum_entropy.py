@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from symscape.diffeo._modes import Modes, amplitudes, check_cutoff, sine_table
+from symscape.diffeo._modes import Modes, amplitudes, check_cutoff, sines
 from symscape.diffeo._normals import scaled_normals
 from symscape.diffeo._temperature import check_acceptable, temperature
 from symscape.diffeo._warp import Interpolation, at_least_single, check_images, warp
@@ -155,7 +155,7 @@ def field(coefficients: Tensor, n: int) -> Tensor:
 
     Source: Ch. 4, Eq. 2.
     """
-    table = _on(sine_table(n, _cutoff(coefficients)), coefficients)
+    table = _on(sines(n, _cutoff(coefficients)), coefficients)
     return _transform(table, coefficients, n * table)
 
 
@@ -170,8 +170,8 @@ def field_gradient(coefficients: Tensor, n: int) -> Tensor:
         (..., 2, 2, n, n); [..., a, b, y, x] is :math:`\partial_b\tau_a` with 0 for u and 1 for v.
     """
     c = _cutoff(coefficients)
-    sine = _on(sine_table(n, c), coefficients)
-    slope = _on(sine_table(n, c, derivative=True), coefficients)
+    sine = _on(sines(n, c), coefficients)
+    slope = _on(sines(n, c, derivative=True), coefficients)
     along_u = _transform(sine, coefficients, slope)
     along_v = _transform(slope, coefficients, sine)
     return torch.stack([along_u, along_v], dim=-3)

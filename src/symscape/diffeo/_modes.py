@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-__all__ = ["Modes", "check_cutoff", "inverse_square_sum", "mode_mask", "sine_table"]
+from symscape.diffeo._tables import kept
+
+__all__ = [
+    "Modes",
+    "amplitudes",
+    "check_cutoff",
+    "inverse_square_sum",
+    "mode_mask",
+    "sine_table",
+    "sines",
+]
 
 Modes = Literal["rounded", "disc", "square"]
 r"""Rule of the cut-off c: :math:`\sqrt{i^2+j^2} < c + 1/2`, :math:`i^2+j^2\le c^2`, or
@@ -25,7 +34,6 @@ def check_cutoff(c: int, modes: Modes) -> None:
         raise ValueError(f"c: {c!r} given; allowed with modes={modes!r}: an integer >= {least}")
 
 
-@functools.lru_cache(maxsize=64)
 def mode_mask(c: int, modes: Modes = "rounded") -> Tensor:
     r"""The modes (i, j) of a cut-off.
 
@@ -44,6 +52,11 @@ def mode_mask(c: int, modes: Modes = "rounded") -> Tensor:
     Source: Ch. 4, Section 2.1.
     """
     check_cutoff(c, modes)
+    return _mask(c, modes).clone()
+
+
+@kept(64)
+def _mask(c: int, modes: Modes) -> Tensor:
     squared = _squared(c)
     if modes == "square":
         return torch.ones(c, c, dtype=torch.bool)
@@ -52,19 +65,18 @@ def mode_mask(c: int, modes: Modes = "rounded") -> Tensor:
     return squared.to(torch.float64).sqrt() < c + 0.5
 
 
-@functools.lru_cache(maxsize=64)
+@kept(64)
 def inverse_square_sum(c: int, modes: Modes = "rounded") -> float:
     r"""The sum of :math:`1/(i^2+j^2)` over the modes; it grows like :math:`(\pi/2)\ln c`."""
     return math.fsum((1.0 / _squared(c)[mode_mask(c, modes)].to(torch.float64)).tolist())
 
 
-@functools.lru_cache(maxsize=64)
+@kept(64)
 def amplitudes(c: int, modes: Modes) -> Tensor:
     r"""Deviations of the coefficients at T = 1, :math:`1/\sqrt{i^2+j^2}` or 0, (c, c), float64."""
-    return mode_mask(c, modes) / _squared(c).to(torch.float64).sqrt()
+    return _mask(c, modes) / _squared(c).to(torch.float64).sqrt()
 
 
-@functools.lru_cache(maxsize=64)
 def sine_table(n: int, c: int, derivative: bool = False) -> Tensor:
     r"""The modes on the pixels: :math:`\sin(i\pi u_k)` with :math:`u_k = k/(n-1)`, (n, c), float64.
 
@@ -73,6 +85,12 @@ def sine_table(n: int, c: int, derivative: bool = False) -> Tensor:
         c: number of modes.
         derivative: :math:`i\pi\cos(i\pi u_k)` instead.
     """
+    return sines(n, c, derivative).clone()
+
+
+@kept(64)
+def sines(n: int, c: int, derivative: bool = False) -> Tensor:
+    """The table of :func:`sine_table` itself, not to be written to."""
     if isinstance(n, bool) or not isinstance(n, int) or n < 2:
         raise ValueError(f"n: {n!r} given; allowed: an integer >= 2")
     i = torch.arange(1, c + 1)

@@ -27,7 +27,7 @@ def noise(shape: tuple[int, ...], norms: Tensor, seeds: Tensor, dtype: torch.dty
     """
     size = math.prod(shape)
     side = math.isqrt((size - 1) // 2) + 1  # two numbers per mode
-    ones = torch.ones(side, side, dtype=torch.float64)
+    ones = torch.ones(side, side, dtype=torch.float64, device="cpu")
     drawn_in = _drawn_in(dtype)
     # another stream than that of the fields, which may have the same seeds
     normals = scaled_normals(~seeds, ones, drawn_in).flatten(1)[:, :size]
@@ -54,10 +54,21 @@ def matched_noise(
         (B, ...), to be added to the images.
 
     Raises:
-        ValueError: another ``match``.
+        ValueError: another ``match``; images that are not floating point, or differ in shape or
+            dtype from the deformed ones.
 
     Source: Ch. 4, Section 3.
     """
+    if not images.dtype.is_floating_point:
+        raise ValueError(
+            f"images: {images.dtype} given; allowed: floating point, for example "
+            "images.float() / 255"
+        )
+    if deformed.shape != images.shape or deformed.dtype != images.dtype:
+        raise ValueError(
+            f"deformed: {deformed.dtype} of shape {tuple(deformed.shape)} given; allowed: that of "
+            f"the images, {images.dtype} of shape {tuple(images.shape)}"
+        )
     moved = (deformed - images).flatten(1)
     norms = torch.linalg.vector_norm(moved, dim=1, dtype=_drawn_in(images.dtype))
     if match == "mean":

@@ -7,11 +7,12 @@ a sample does not depend on its batch, and a smaller cut-off keeps the modes tha
 
 from __future__ import annotations
 
-import functools
 import math
 
 import torch
 from torch import Tensor
+
+from symscape.diffeo._tables import kept
 
 __all__ = ["check_seeds", "mode_counters", "mode_normals", "sample_seeds", "scaled_normals"]
 
@@ -70,7 +71,7 @@ def scaled_normals(seeds: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     if seeds.device.type == "cpu" and dtype in (torch.float32, torch.float64):
         from symscape.diffeo import _kernels
 
-        out = torch.empty(len(seeds), 2, c, c, dtype=dtype)
+        out = torch.empty(len(seeds), 2, c, c, dtype=dtype, device="cpu")
         tables = mode_counters(c).flatten(), scale.to(dtype).flatten()
         _kernels.draw(seeds.contiguous(), *tables, out.flatten(2))
         return out
@@ -85,7 +86,7 @@ def check_seeds(seeds: Tensor, c: int) -> None:
         raise ValueError(f"c: {c} given; allowed: at most {_MOST_MODES}")
 
 
-@functools.lru_cache(maxsize=16)
+@kept(16)
 def mode_counters(c: int) -> Tensor:
     """What is added to the key of a sample for mode (i, j), (c, c), int64 on the CPU."""
     i = torch.arange(1, c + 1)

@@ -8,15 +8,15 @@ pays where there are many modes.
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from symscape.diffeo import _kernels
-from symscape.diffeo._modes import sine_table
+from symscape.diffeo._modes import sines
 from symscape.diffeo._normals import check_seeds, mode_counters
+from symscape.diffeo._tables import kept
 
 __all__ = ["sampled_fields"]
 
@@ -44,11 +44,11 @@ def sampled_fields(seeds: Tensor, scale: Tensor, n: int, dtype: torch.dtype) -> 
     counters, deviations = _counters(c, halves), _ordered(scale.to(dtype), halves)
     transform = _transform_halves if halves else _transform
     seeds = seeds.contiguous()
-    out = torch.empty(len(seeds), 2, n, n, dtype=dtype)
+    out = torch.empty(len(seeds), 2, n, n, dtype=dtype, device="cpu")
     step = max(1, _NUMBERS // (2 * c * c))
     for first in range(0, len(seeds), step):
         some = seeds[first : first + step]
-        drawn = torch.empty(len(some), 2, c * c, dtype=dtype)
+        drawn = torch.empty(len(some), 2, c * c, dtype=dtype, device="cpu")
         _kernels.draw(some, counters, deviations, drawn)
         transform(drawn.view(-1, c, c), out[first : first + step].view(-1, n, n))
     return out
@@ -63,7 +63,7 @@ def _ordered(table: Tensor, halves: bool) -> Tensor:
     return table.T.flatten()
 
 
-@functools.lru_cache(maxsize=16)
+@kept(16)
 def _counters(c: int, halves: bool) -> Tensor:
     return _ordered(mode_counters(c), halves)
 
@@ -75,16 +75,16 @@ class _Tables(NamedTuple):
     right: Tensor
 
 
-@functools.lru_cache(maxsize=32)
+@kept(32)
 def _tables(n: int, c: int, dtype: torch.dtype) -> _Tables:
-    table = sine_table(n, c)
+    table = sines(n, c)
     return _Tables(table.to(dtype), (n * table).T.to(dtype).contiguous())
 
 
-@functools.lru_cache(maxsize=32)
+@kept(32)
 def _half_tables(n: int, c: int, dtype: torch.dtype) -> tuple[_Tables, _Tables]:
     """The tables of the odd and of the even modes, on the upper or left half of the image."""
-    table = sine_table(n, c)[: (n + 1) // 2]
+    table = sines(n, c)[: (n + 1) // 2]
     odd, even = (table[:, modes] for modes in _parities(c))
     return (
         _Tables(odd.to(dtype).contiguous(), (n * odd).T.to(dtype).contiguous()),
@@ -94,7 +94,7 @@ def _half_tables(n: int, c: int, dtype: torch.dtype) -> tuple[_Tables, _Tables]:
 
 def _parities(c: int) -> tuple[Tensor, Tensor]:
     """Places of the odd and of the even modes."""
-    return torch.arange(0, c, 2), torch.arange(1, c, 2)
+    return torch.arange(0, c, 2, device="cpu"), torch.arange(1, c, 2, device="cpu")
 
 
 def _transform(coefficients: Tensor, out: Tensor) -> None:

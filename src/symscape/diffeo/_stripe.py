@@ -78,7 +78,8 @@ class StripeRun:
         steps: Euler steps that were kept.
         fitted: fraction of training points with y F > 1.
         loss: mean of max(0, 1 - y F).
-        stopped: ``"fitted"``, or ``"steps"`` where the limit came first.
+        stopped: ``"fitted"``; ``"steps"`` where the limit came first; or ``"stuck"`` where no step
+            changes the weights: the gradient is zero, or every step that does is too long.
     """
 
     initial: StripeNetwork
@@ -126,10 +127,7 @@ def train_stripe(
 
     Source: Ch. 4, Section 6; Ch. 3, paper I, Section 2.
     """
-    if x.ndim != 2 or x.shape[1] < 2 or x.dtype != torch.float64:
-        raise ValueError(
-            f"x: {x.dtype} of shape {tuple(x.shape)} given; allowed: torch.float64, (P, d), d >= 2"
-        )
+    _check_points(x, h)
     for name, value in (("alpha", alpha), ("max_dgrad", max_dgrad), ("max_dout", max_dout)):
         if not 0 < value < math.inf:
             raise ValueError(f"{name}: {value!r} given; allowed: a finite number > 0")
@@ -137,14 +135,13 @@ def train_stripe(
         raise ValueError(f"fraction: {fraction!r} given; allowed: above 0, up to 1")
     y, initial = stripe_labels(x), StripeNetwork.initial(x.shape[1], h, seed)
     f0 = initial(x)
-    network, dt, steps = initial, 1.0, 0
+    network, dt, steps, stuck = initial, 1.0, 0, False
     F, gradient = torch.zeros_like(y), _gradient(initial, x, y, torch.zeros_like(y))
     while steps < max_steps and not _is_fitted(y * F, fraction):
-        moved = StripeNetwork(
-            network.omega - dt * gradient[0],
-            network.b - dt * gradient[1],
-            network.beta - dt * gradient[2],
-        )
+        moved = _stepped(network, gradient, dt)
+        stuck = dt == 0 or _same(network, moved)
+        if stuck:
+            break
         F_moved = alpha * (moved(x) - f0)
         gradient_moved = _gradient(moved, x, y, F_moved)
         dout = float((F_moved - F).abs().max())
@@ -156,7 +153,7 @@ def train_stripe(
         if dgrad < 0.5 * max_dgrad and dout < 0.5 * max_dout:
             dt *= 1.1
     fitted = float((y * F > 1).double().mean())
-    stopped = "fitted" if _is_fitted(y * F, fraction) else "steps"
+    stopped = "fitted" if _is_fitted(y * F, fraction) else "stuck" if stuck else "steps"
     loss = float((1.0 - y * F).clamp_min(0.0).mean())
     return StripeRun(initial, network, steps, fitted, loss, stopped)
 
@@ -190,6 +187,38 @@ def stripe_stability(run: StripeRun, x: Tensor, amplitude: float, seed: int) -> 
     f = run.predictor(x)
     along, isotropic = ((run.predictor(x + e) - f).square().mean() for e in (nu, eta))
     return float(along / isotropic) if float(isotropic) > 0 else math.nan
+
+
+def _check_points(x: Tensor, h: int) -> None:
+    if x.ndim != 2 or len(x) < 1 or x.shape[1] < 2 or x.dtype != torch.float64:
+        raise ValueError(
+            f"x: {x.dtype} of shape {tuple(x.shape)} given; allowed: torch.float64, (P, d), "
+            "P >= 1 and d >= 2"
+        )
+    if not bool(x.isfinite().all()):
+        raise ValueError("x: NaN or infinite entries given; allowed: finite ones")
+    if isinstance(h, bool) or not isinstance(h, int) or h < 1:
+        raise ValueError(f"h: {h!r} given; allowed: an integer >= 1")
+
+
+def _stepped(
+    network: StripeNetwork, gradient: tuple[Tensor, Tensor, Tensor], dt: float
+) -> StripeNetwork:
+    """The network after an Euler step."""
+    return StripeNetwork(
+        network.omega - dt * gradient[0],
+        network.b - dt * gradient[1],
+        network.beta - dt * gradient[2],
+    )
+
+
+def _same(one: StripeNetwork, other: StripeNetwork) -> bool:
+    """Whether all weights are equal: a step was zero, or lost in rounding."""
+    return (
+        torch.equal(one.beta, other.beta)
+        and torch.equal(one.b, other.b)
+        and torch.equal(one.omega, other.omega)
+    )
 
 
 def _gradient(

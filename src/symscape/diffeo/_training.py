@@ -45,8 +45,9 @@ class Recipe:
         if self.optimizer not in ("sgd", "adam"):
             raise ValueError(f"optimizer: {self.optimizer!r} given; allowed: 'sgd' or 'adam'")
         for name in ("steps", "batch_size", "evaluations"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: {getattr(self, name)!r} given; allowed: >= 1")
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}: {value!r} given; allowed: an integer >= 1")
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate: {self.learning_rate!r} given; allowed: > 0")
 
@@ -97,11 +98,8 @@ def train_classifier(
 
     Source: Ch. 4, App. E.1.
     """
-    if len(x) != len(y) or len(x) == 0 or y.dtype != torch.int64:
-        raise ValueError(
-            f"x, y: {len(x)} images and {len(y)} labels of {y.dtype} given; allowed: as many "
-            "labels as images, one or more, torch.int64"
-        )
+    _check_labelled("x, y", x, y)
+    _check_labelled("validation", *validation)
     generator = torch.Generator().manual_seed(seed)
     optimizer, schedule = _optimizer(model, recipe)
     checks = {recipe.steps * (k + 1) // recipe.evaluations for k in range(recipe.evaluations)}
@@ -113,9 +111,9 @@ def train_classifier(
         torch.manual_seed(seed)  # dropout draws from the global generator
         for step in range(1, recipe.steps + 1):
             if at + recipe.batch_size > len(order):
-                left = order[at:]
-                order = torch.cat([left, torch.randperm(len(x), generator=generator)])
-                at = 0
+                order, at = order[at:], 0
+            while recipe.batch_size > len(order):
+                order = torch.cat([order, torch.randperm(len(x), generator=generator)])
             rows = order[at : at + recipe.batch_size]
             at += recipe.batch_size
             images = x[rows] if augment is None else augment(x[rows], generator)
@@ -139,8 +137,21 @@ def train_classifier(
     return TrainedClassifier(best, error_rate(model, x, y), best_step, float(recent))
 
 
+def _check_labelled(name: str, x: Tensor, y: Tensor) -> None:
+    if len(x) != len(y) or len(x) == 0 or y.dtype != torch.int64:
+        raise ValueError(
+            f"{name}: {len(x)} images and {len(y)} labels of {y.dtype} given; allowed: as many "
+            "labels as images, one or more, torch.int64"
+        )
+
+
 def error_rate(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 500) -> float:
-    """Fraction of wrong classes, in evaluation mode; the model is left in its own."""
+    """Fraction of wrong classes, in evaluation mode; the model is left in its own.
+
+    Raises:
+        ValueError: images and classes that do not fit.
+    """
+    _check_labelled("x, y", x, y)
     training = model.training
     model.eval()
     with torch.inference_mode():

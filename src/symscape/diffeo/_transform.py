@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,8 @@ class RandomDiffeomorphism(nn.Module):
 
     def __init__(
         self,
-        T: float | tuple[float, float] | None = None,
-        c: int | tuple[int, int] = 3,
+        T: float | Sequence[float] | None = None,
+        c: int | Sequence[int] = 3,
         *,
         concentration: float = 2.0,
         ratio: float = 1.0,
@@ -58,6 +59,8 @@ class RandomDiffeomorphism(nn.Module):
         super().__init__()
         self.T = None if T is None else _interval("T", T)
         low, high = _interval("c", c)
+        if not float(low).is_integer() or not float(high).is_integer():
+            raise ValueError(f"c: {c!r} given; allowed: an integer or (low, high) of integers")
         self.c = (int(low), int(high))
         for name, value in (("concentration", concentration), ("ratio", ratio)):
             if not 0 < value < np.inf:
@@ -73,17 +76,26 @@ class RandomDiffeomorphism(nn.Module):
                 f"c: {c!r} given with T=None; allowed: c >= 2, where the acceptable region begins"
             )
 
-    def forward(self, images: Tensor, seed: int | None = None) -> Tensor:
+    def forward(self, images: Tensor, *others: Any, seed: int | None = None) -> Any:
         """Deform one image (channels, n, n), or each of a batch (B, channels, n, n).
 
         Args:
             images: floating point, square.
+            *others: labels, for example; they are passed through, as ``Compose`` needs it.
             seed: of the deformation; None draws one from torch's global generator, as the
                 transforms of torchvision do.
 
+        Returns:
+            The images; with others, a tuple of the images and these.
+
         Raises:
-            ValueError: images that are not square or not floating point.
+            ValueError: images that are no tensor, not square or not floating point.
         """
+        if not isinstance(images, Tensor):
+            raise ValueError(
+                f"images: {type(images).__name__} given; allowed: a tensor in floating point (put "
+                "the conversion first, as torchvision.transforms.v2.ToImage and ToDtype do)"
+            )
         check_images(images)
         if seed is None:
             seed = int(torch.randint(torch.iinfo(torch.int64).max, ()))
@@ -92,7 +104,8 @@ class RandomDiffeomorphism(nn.Module):
         random = np.random.default_rng(seed % (1 << 64))
         T, c = self._drawn(images.shape[-1], random)
         ensemble = MaximumEntropy(T, c, self.modes, outside="allow")
-        return ensemble.deform(batch, seeds, self.interpolation).reshape(images.shape)
+        deformed = ensemble.deform(batch, seeds, self.interpolation).reshape(images.shape)
+        return (deformed, *others) if others else deformed
 
     def _drawn(self, n: int, random: np.random.Generator) -> tuple[float, int]:
         """Temperature and cut-off of one call."""
@@ -145,8 +158,9 @@ class DeformedDataset(Dataset[Any]):
         return self.transform(sample, seed=seed)
 
 
-def _interval(name: str, value: float | tuple[float, float]) -> tuple[float, float]:
-    low, high = value if isinstance(value, tuple) else (value, value)
-    if not 0 <= low <= high < np.inf:
+def _interval(name: str, value: float | Sequence[float]) -> tuple[float, float]:
+    bounds = tuple(value) if isinstance(value, Sequence) else (value, value)
+    numbers = all(isinstance(v, Real) and not isinstance(v, bool) for v in bounds)
+    if len(bounds) != 2 or not numbers or not 0 <= bounds[0] <= bounds[1] < np.inf:
         raise ValueError(f"{name}: {value!r} given; allowed: a number >= 0 or (low, high)")
-    return low, high
+    return bounds[0], bounds[1]

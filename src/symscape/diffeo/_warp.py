@@ -169,7 +169,7 @@ def _compiled(images: Tensor, fields: Tensor, lead: torch.Size) -> Tensor:
 
 def _members(own: torch.Size, lead: torch.Size) -> Tensor:
     """Which of the entries of shape ``own`` each entry of the broadcast shape ``lead`` is."""
-    return torch.arange(math.prod(own)).reshape(own).expand(lead).reshape(-1)
+    return torch.arange(math.prod(own), device="cpu").reshape(own).expand(lead).reshape(-1)
 
 
 class _Warp(torch.autograd.Function):
@@ -227,7 +227,7 @@ class _Warp(torch.autograd.Function):
             if dim is None:
                 return entries, member.repeat(K)
             entries = entries.movedim(dim, 0)
-            shift = entries.shape[1] * torch.arange(K)[:, None]
+            shift = entries.shape[1] * torch.arange(K, device="cpu")[:, None]
             return entries.flatten(0, 1), (member + shift).flatten()
 
         images, all_images_of = folded(images, in_dims[0], image_of)

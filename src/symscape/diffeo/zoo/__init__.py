@@ -1,6 +1,8 @@
 """The networks of chapter 4, from fully connected to EfficientNet, in plain torch.
 
-Parameter counts agree with the thesis's nets; ``width`` scales the channels, for small machines.
+Parameter counts agree with the thesis's nets, but for EfficientNetB0: its first block has no
+expansion, which the thesis's code declares and never uses, and so 1088 parameters less. ``width``
+scales the channels, for small machines.
 """
 
 from symscape.diffeo.zoo._build import NAMES, build, n_parameters

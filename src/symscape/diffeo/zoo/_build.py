@@ -64,8 +64,9 @@ def build(
     """
     if name not in (*NAMES, "resnet10"):
         raise ValueError(f"name: {name!r} given; allowed: {', '.join(NAMES)}, resnet10")
-    if not 16 <= size <= 32:
-        raise ValueError(f"size: {size!r} given; allowed: 16 to 32 pixels")
+    _check_integer("channels", channels, 1)
+    _check_integer("size", size, 16, 32)
+    _check_integer("classes", classes, 1)
     if not 0 < width <= 4:
         raise ValueError(f"width: {width!r} given; allowed: above 0, up to 4")
     base = max(1, round(64 * width))
@@ -83,6 +84,13 @@ def build(
         if family == "resnet":
             return ResNet(int(number), channels, classes, base)
         return EfficientNetB0(channels, classes, width)
+
+
+def _check_integer(name: str, value: int, least: int, most: int | None = None) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        allowed = f">= {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name}: {value!r} given; allowed: an integer {allowed}")
 
 
 def n_parameters(model: nn.Module) -> int:

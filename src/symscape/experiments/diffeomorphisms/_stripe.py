@@ -127,7 +127,7 @@ class Stripe(lab.Experiment):
     def analyse(self, table: Table, p: StripeParameters) -> list[Finding]:
         used = Table(row for row in table if row["stopped"] == "fitted")
         left_out = len(table) - len(used)
-        note = f"{left_out} runs met the limit of steps first." if left_out else ""
+        note = f"{left_out} runs met the limit of steps or got stuck first." if left_out else ""
         findings = [
             _exponent("ch4.fig7.slope", used, "R", note),
             _exponent("ch4.sec6.amplification", used, "amplification", note),
