@@ -9,6 +9,7 @@ from symscape.bandit import (
     POMDP,
     RAM,
     Bandit,
+    HellmanCover,
     Logits,
     Memento,
     Memory,
@@ -20,7 +21,7 @@ from symscape.bandit import (
     two_hypotheses,
 )
 
-MEMORIES = [RAM(1), RAM(3), Memento(1), Memento(2), Memento(3)]
+MEMORIES = [RAM(1), RAM(3), HellmanCover(2), HellmanCover(6), Memento(1), Memento(2), Memento(3)]
 
 
 def with_start(pomdp: POMDP, memory: Memory, start: torch.Tensor) -> POMDP:

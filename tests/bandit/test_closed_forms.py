@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from symscape.bandit import (
     RAM,
     Bandit,
+    HellmanCover,
     Memento,
     ccp_best_epsilon,
     ccp_epsilon_prefactor,
@@ -23,6 +24,7 @@ from symscape.bandit import (
     chain_crossing,
     chain_end_probability,
     gray_necklaces,
+    hellman_cover_policy,
     hellman_cover_q,
     likelihood_ratio,
     n_necklaces,
@@ -160,6 +162,21 @@ def test_column_with_any_two_arms(k_best: float, k_worst: float, M: int, odds: f
     assert 1 / q - 1 == pytest.approx(odds, rel=1e-7)
 
 
+@pytest.mark.parametrize("M", [2, 4, 10])
+def test_walk_of_hellman_and_cover(M: int) -> None:
+    policy = hellman_cover_policy(M, 1e-12)
+    bandit = Bandit(HellmanCover(M), two_hypotheses(0.3), 0)
+    limit = hellman_cover_q(M, likelihood_ratio(0.3))
+    assert float(bandit.q(policy)) == pytest.approx(limit, rel=1e-9)
+    if M > 2:
+        assert float(bandit.q(hellman_cover_policy(M, 0.1))) > 1.01 * limit
+        # where the arm may depend on the last reward, half of the states are enough
+        column = Bandit(RAM(M // 2), two_hypotheses(0.3), 0).q(ccp_policy(M // 2, 1e-12))
+        assert float(column) == pytest.approx(limit, rel=1e-9)
+    swapped = HellmanCover(M).swap(policy)
+    torch.testing.assert_close(swapped.actions, policy.actions)
+
+
 def test_odds_beyond_float64_are_infinite() -> None:
     assert necklace_odds(13, 0.55, 0.45) == math.inf
     assert necklace_odds(11, 0.9, 0.1) == math.inf
@@ -252,6 +269,8 @@ def test_the_column_policy_is_symmetric() -> None:
         (lambda: ccp_odds(3, 0.2, 0.4), "k_best, k_worst"),
         (lambda: necklace_odds(3, 1.0, 0.4), "k_best, k_worst"),
         (lambda: necklace_odds(3, 0.6, 0.4, length=1), "length: 1 given"),
+        (lambda: hellman_cover_policy(3, 0.1), "M: 3 given; allowed: even"),
+        (lambda: hellman_cover_policy(4, 1.1), "epsilon: 1.1"),
         (lambda: hellman_cover_q(0, 0.5), "M: 0 given"),
         (lambda: hellman_cover_q(2, 1.5), "alpha: 1.5 given"),
         (lambda: chain_crossing([0.1], [0.1, 0.2]), "equal lengths"),

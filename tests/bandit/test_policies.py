@@ -8,6 +8,7 @@ import torch
 from symscape.bandit import (
     RAM,
     Bandit,
+    HellmanCover,
     Memento,
     Memory,
     Policy,
@@ -18,7 +19,7 @@ from symscape.bandit import (
 )
 
 
-@pytest.mark.parametrize("memory", [RAM(3), Memento(1), Memento(3)], ids=repr)
+@pytest.mark.parametrize("memory", [RAM(3), HellmanCover(4), Memento(1), Memento(3)], ids=repr)
 def test_observations_have_distinct_labels_and_sizes_fit(memory: Memory) -> None:
     labels = [memory.observation_label(o) for o in range(memory.n_observations)]
     assert len(set(labels)) == memory.n_observations

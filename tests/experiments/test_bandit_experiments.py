@@ -137,6 +137,8 @@ def test_equal_resets_of_all_panels_are_not_mixed_up() -> None:
         ("bandit-exploration", {"left_sizes": [1]}),
         ("bandit-exploration", {"right_resets": [1.0]}),
         ("bandit-exploration", {"mus": [1.5]}),
+        ("bandit-necklaces", {"ram_sizes": [1, 2]}),
+        ("bandit-necklaces", {"arms": [[0.4, 0.7]]}),
     ],
 )
 def test_parameters_out_of_the_range_of_the_formulas_are_refused(
@@ -167,3 +169,19 @@ def test_shares_of_runs_and_the_search() -> None:
     assert found["ch7.sec5.structure-helps"].measured == pytest.approx(0.75)
     assert found["ch7.sec3.column-is-best"].measured == pytest.approx(1.0)
     assert found["ch7.sec1.deterministic"].measured == pytest.approx(1.5)
+
+
+def test_walk_and_column_are_compared_with_their_formula() -> None:
+    experiment = lab.find("bandit-necklaces")
+    p = experiment.parameters("smoke", {"ram_sizes": [2, 4]})
+    points = [q for q in experiment.points(p) if q["what"] in ("ram", "hellman-cover")]
+    rows = [Row(q, experiment.measure(q), key=str(i)) for i, q in enumerate(points)]
+    assert {q["size"] for q in points if q["what"] == "hellman-cover"} == {4, 8}
+    found = {f.claim: f for f in experiment.analyse(Table(rows), p)}
+    assert found["ch7.sec3.hellman-cover"].measured < 1e-12
+    worse = [
+        Row(row.point, {**row.result, "q": row["q"] * 1.5}) if "cover" in row["what"] else row
+        for row in rows
+    ]
+    found = {f.claim: f for f in experiment.analyse(Table(worse), p)}
+    assert found["ch7.sec3.hellman-cover"].measured == pytest.approx(0.5)

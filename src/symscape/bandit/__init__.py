@@ -5,7 +5,12 @@ starts, and what the landscape of local optima looks like.
 """
 
 from symscape.bandit._bandit import Bandit, likelihood_ratio, two_hypotheses
-from symscape.bandit._chain import chain_crossing, chain_end_probability, hellman_cover_q
+from symscape.bandit._chain import (
+    chain_crossing,
+    chain_end_probability,
+    hellman_cover_policy,
+    hellman_cover_q,
+)
 from symscape.bandit._column import (
     ccp_best_epsilon,
     ccp_epsilon_prefactor,
@@ -17,7 +22,7 @@ from symscape.bandit._column import (
 from symscape.bandit._flow import Flow, gradient_flow
 from symscape.bandit._graph import Edge, PolicyGraph, policy_graph, transition_table
 from symscape.bandit._lbfgs import Optimum, anneal, minimize
-from symscape.bandit._memory import RAM, Memento, Memory
+from symscape.bandit._memory import RAM, HellmanCover, Memento, Memory
 from symscape.bandit._necklace import (
     gray_necklaces,
     n_necklaces,
@@ -39,6 +44,7 @@ __all__ = [
     "DeterministicOptimum",
     "Edge",
     "Flow",
+    "HellmanCover",
     "LocalOptima",
     "Logits",
     "Memento",
@@ -58,6 +64,7 @@ __all__ = [
     "chain_end_probability",
     "gradient_flow",
     "gray_necklaces",
+    "hellman_cover_policy",
     "hellman_cover_q",
     "likelihood_ratio",
     "local_optima",

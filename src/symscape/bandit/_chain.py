@@ -5,14 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["chain_crossing", "chain_end_probability", "hellman_cover_q"]
+import torch
+
+from symscape.bandit._memory import HellmanCover
+from symscape.bandit._policy import Policy
+
+__all__ = [
+    "chain_crossing",
+    "chain_end_probability",
+    "hellman_cover_policy",
+    "hellman_cover_q",
+]
 
 
 def hellman_cover_q(M: int, alpha: float) -> float:
     r"""q of the optimal walk on M memory states, :math:`\alpha^{M-1}/(1+\alpha^{M-1})`.
 
-    In the policy of Hellman and Cover the memory alone decides which arm is played; the ends are
-    left with a vanishing rate, and there is no reset.
+    The limit of :func:`hellman_cover_policy` where the ends are left with a vanishing rate, and
+    there is no reset.
 
     Args:
         M: memory states, >= 1.
@@ -28,6 +38,39 @@ def hellman_cover_q(M: int, alpha: float) -> float:
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha: {alpha!r} given; allowed: 0 <= alpha <= 1")
     return alpha ** (M - 1) / (1 + alpha ** (M - 1))
+
+
+def hellman_cover_policy(M: int, epsilon: float) -> Policy:
+    r"""The walk of Hellman and Cover on ``HellmanCover(M)``.
+
+    Its memory steps towards 1 where the reward supports H_A (A+ or B-), towards M where it supports
+    H_B (A- or B+); the first and the last state are left with probability :math:`\epsilon` only. It
+    starts in one of the two states of the middle.
+
+    Args:
+        M: memory states, even, >= 2.
+        epsilon: exit rate of the ends, in [0, 1].
+
+    Raises:
+        ValueError: M odd or below 2, or ``epsilon`` outside [0, 1].
+
+    Source: Ch. 7, Fig. 1A and Sec. 3.
+    """
+    memory = HellmanCover(M)
+    if not 0 <= epsilon <= 1:
+        raise ValueError(f"epsilon: {epsilon!r} given; allowed: 0 <= epsilon <= 1")
+    actions = torch.zeros(memory.n_observations, M, dtype=torch.float64)
+    for i in range(M):
+        for y in (0, 1):
+            step = -1 if int(memory.arms[i]) == y else 1  # A+ and B- support H_A
+            inner = min(max(i + step, 0), M - 1)
+            rate = epsilon if i in (0, M - 1) else 1.0
+            actions[2 * i + y, i] += 1 - rate
+            actions[2 * i + y, inner] += rate
+        actions[2 * M + i, i] = 1.0
+    start = torch.zeros(M, dtype=torch.float64)
+    start[M // 2 - 1 : M // 2 + 1] = 0.5
+    return Policy(actions, start)
 
 
 def chain_crossing(left: Sequence[float], right: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""What an agent can remember: random access memory, and the last m arms and rewards."""
+"""What an agent can remember: a state, a state that fixes the arm, the last m arms and rewards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from symscape.bandit._policy import Logits, Policy
 
-__all__ = ["RAM", "Memento", "Memory"]
+__all__ = ["RAM", "HellmanCover", "Memento", "Memory"]
 
 ARMS = "AB"
 REWARDS = "+-"
@@ -229,6 +229,62 @@ class RAM(Memory):
         logits = self.random_logits(starts, seed)
         actions = logits.actions.masked_fill(~allowed, -torch.inf).softmax(-1)
         return Policy(actions, logits.start.softmax(-1)).logits()
+
+
+class HellmanCover(Memory):
+    r"""The memory of Hellman and Cover: its state alone decides which arm is played.
+
+    A choice is a memory state (from 0; labels count from 1): the first half of them play A, the
+    second half B. The agent sees its memory and the reward, and an action is the next memory.
+    Start observation i is memory i with nothing played yet. In a :class:`RAM`, by contrast, the arm
+    is chosen too, and may depend on the last arm and reward (Ch. 7, Fig. 1 A and B).
+
+    Args:
+        M: number of memory states, even, >= 2.
+
+    Raises:
+        ValueError: M odd or below 2.
+
+    Source: Ch. 7, Fig. 1A and Sec. 3.
+    """
+
+    successor = None
+
+    def __init__(self, M: int) -> None:
+        if M < 2 or M % 2:
+            raise ValueError(f"M: {M!r} given; allowed: even integers >= 2")
+        self.M = self.n_choices = self.n_actions = self.n_starts = M
+        self.arms = (torch.arange(M) >= M // 2).long()
+
+    def __repr__(self) -> str:
+        return f"HellmanCover({self.M})"
+
+    @property
+    def effective_size(self) -> int:
+        """2 M."""
+        return 2 * self.M
+
+    def choice_label(self, c: int) -> str:
+        """Memory from 1 and the arm that it plays: ``3B``."""
+        return f"{c + 1}{ARMS[int(self.arms[c])]}"
+
+    def observation_label(self, o: int) -> str:
+        """Memory from 1, arm and reward: ``3B+``; the memory alone where nothing was played."""
+        if o >= 2 * self.M:
+            return f"{o - 2 * self.M + 1}"
+        return self.choice_label(o // 2) + REWARDS[o % 2]
+
+    def largest_that_fits(self, n_choices: int) -> str:
+        """M of the largest memory that fits."""
+        return f"M = {n_choices // 2 * 2}"
+
+    def swap(self, policy: Policy) -> Policy:
+        """The policy with the arms A and B exchanged, which reverses the line of states."""
+        self.check(policy)
+        M = self.M
+        played = torch.arange(2 * M).view(M, 2).flip(0).flatten()
+        rows = torch.cat([played, torch.arange(3 * M - 1, 2 * M - 1, -1)])
+        return Policy(policy.actions[..., rows, :].flip(-1), policy.start.flip(-1))
 
 
 class Memento(Memory):

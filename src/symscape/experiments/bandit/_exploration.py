@@ -204,7 +204,7 @@ class Exploration(lab.Experiment):
         ]
 
     def figures(self, table: Table, p: ExplorationParameters) -> list[Figure]:
-        return [*_fig2(table, p), _rates(table), _drawing()]
+        return [*_fig2(table, p), _rates(table), _drawing(), _walk_drawing()]
 
 
 def _laws(table: Table) -> tuple[list[float], list[float], list[float]]:
@@ -299,6 +299,44 @@ def _column_graph() -> Any:
     bandit = Bandit(RAM(M), two_hypotheses(mu), reset)
     policy = ccp_policy(M, ccp_best_epsilon(M, mu, reset))
     return policy_graph(bandit, policy)
+
+
+def _walk_drawing() -> Figure:
+    """Fig. 1A: the walk of Hellman and Cover on as many states."""
+    from symscape.bandit import (
+        Bandit,
+        HellmanCover,
+        hellman_cover_policy,
+        policy_graph,
+        two_hypotheses,
+    )
+
+    bandit = Bandit(HellmanCover(16), two_hypotheses(0.1), 1e-3)
+    graph = policy_graph(bandit, hellman_cover_policy(16, 0.05), 0.0)
+    figure = Figure(
+        "walk",
+        "The walk of Hellman and Cover on 16 states",
+        "The memory alone decides the arm: A in the first half, B in the second. A line leads from "
+        "each state to the one that follows after a reward, or after none. The states are those of "
+        "the column for M = 8, laid out in one line. Ch. 7, Fig. 1A.",
+        Axis("memory state", range=(0.0, 17.0)),
+        Axis("arm (A is 0, B is 1)", range=(-0.5, 1.5)),
+    )
+    state = [int(label[:-1]) for label in graph.labels]
+    for sign, aside in (("+", 0.1), ("-", -0.1)):
+        x: list[float] = []
+        y: list[float] = []
+        for edge in graph.edges:
+            if edge.reward == sign and edge.source != edge.target:
+                ends = edge.source, edge.target
+                x += [*(float(state[node]) for node in ends), math.nan]
+                # Lines rise from the state that they leave, so that their direction is seen.
+                y += [graph.arms[ends[0]] + aside, float(graph.arms[ends[1]]), math.nan]
+        figure.guide(f"after {sign}", x, y)
+    for arm, letter in enumerate("AB"):
+        at = [float(s) for s, a in zip(state, graph.arms) if a == arm]
+        figure.measured(f"arm {letter}", at, [float(arm)] * len(at))
+    return figure
 
 
 def _drawing() -> Figure:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from symscape import lab
 from symscape.lab import Axis, Claim, Figure, Finding, Row, Table, Tolerance
 
-Arms = tuple[float, float]
+
+def _better_first(arms: tuple[float, float]) -> tuple[float, float]:
+    """Validate a pair of arms."""
+    if not 0 < arms[1] < arms[0] < 1:
+        raise ValueError("arms must be 0 < k_B < k_A < 1")
+    return arms
+
+
+Arms = Annotated[tuple[float, float], AfterValidator(_better_first)]
+Events = Annotated[int, Field(ge=2, le=7)]
+States = Annotated[int, Field(ge=2)]
+Rate = Annotated[float, Field(gt=0, le=1)]
 
 TINY = 1e-14
 """Exit rate of the necklaces that stands for the limit of small rates."""
@@ -24,16 +35,26 @@ has a probability of 1e-20."""
 
 class NecklaceParameters(lab.Parameters):
     letters: int = Field(ge=3, le=13, description="largest m whose necklaces are put in order")
-    memento_sizes: tuple[int, ...] = Field(min_length=2, description="m of Table 1 and Theorem 4.3")
-    ram_sizes: tuple[int, ...] = Field(min_length=2, description="M of Table 1")
+    memento_sizes: tuple[Events, ...] = Field(
+        min_length=2, description="m of Table 1 and Theorem 4.3"
+    )
+    ram_sizes: tuple[States, ...] = Field(min_length=2, description="M of Table 1")
     mu: float = Field(gt=0, lt=1, default=0.1, description="difference mu of the two hypotheses")
     arms: tuple[Arms, ...] = Field(min_length=1, description="other pairs (k_A, k_B), k_A > k_B")
-    rates: tuple[float, ...] = Field(
+    rates: tuple[Rate, ...] = Field(
         min_length=1, description="exit rates epsilon_1 with finite effect, for Theorem 4.3"
     )
 
 
 CLAIMS = (
+    Claim(
+        "ch7.sec3.hellman-cover",
+        "Ch. 7, Sec. 3 and Fig. 1A",
+        "A walk on 2M states that decide the arm alone is as good as the column of M states.",
+        "alpha^(2M-1) / (1 + alpha^(2M-1))",
+        Tolerance(0, 1e-9, "largest relative deviation of q from the formula, of both agents"),
+        profile="quick",
+    ),
     Claim(
         "ch7.def4.1.number",
         "Ch. 7, Def. 4.1",
@@ -167,11 +188,12 @@ class Necklaces(lab.Experiment):
         for M in p.ram_sizes:
             for k_best, k_worst in both:
                 yield _point("ram", M, k_best, k_worst, TINIEST, TINIEST)
+            yield _point("hellman-cover", 2 * M, *both[0], TINIEST, TINIEST)
 
     def cost(self, point: dict[str, Any]) -> float:
         if point["what"] == "order":
             return float(1e-5 * 2 ** point["size"])
-        choices = 2 * point["size"] if point["what"] == "ram" else 4 ** point["size"]
+        choices = 4 ** point["size"] if point["what"] == "memento" else 2 * point["size"]
         return 2e-2 + 1e-9 * float(choices) ** 3
 
     def measure(self, point: dict[str, Any]) -> dict[str, Any]:
@@ -186,7 +208,15 @@ class Necklaces(lab.Experiment):
         ours = [row for row in memento if _is_symmetric(row)]
         primes = [row for row in orders if all(row["size"] % d for d in range(2, row["size"]))]
         four = [row["length"] for row in orders if row["size"] == 4]
+        walks = table.where(what="hellman-cover").rows
         return [
+            Finding(
+                "ch7.sec3.hellman-cover",
+                _largest(
+                    abs(row["q"] / row["q_formula"] - 1)
+                    for row in (*walks, *filter(_is_symmetric, ram))
+                ),
+            ),
             Finding("ch7.def4.1.number", _largest(abs(r["number"] - r["counted"]) for r in orders)),
             Finding("ch7.def4.1.gray-order", _largest(r["number"] - r["length"] for r in primes)),
             Finding("ch7.fig3.four-letters", four[0] if four else None, note="" if four else NONE),
@@ -239,9 +269,12 @@ def _odds(point: dict[str, Any]) -> dict[str, Any]:
     from symscape.bandit import (
         RAM,
         Bandit,
+        HellmanCover,
         Memento,
         ccp_odds,
         ccp_policy,
+        hellman_cover_policy,
+        hellman_cover_q,
         necklace_odds,
         necklace_policy,
     )
@@ -252,6 +285,11 @@ def _odds(point: dict[str, Any]) -> dict[str, Any]:
     if point["what"] == "ram":
         bandit, odds = Bandit(RAM(size), arms, 0.0), ccp_odds(size, k_best, k_worst)
         policy = ccp_policy(size, point["epsilon1"])
+    elif point["what"] == "hellman-cover":
+        # With symmetric arms every reward changes the odds by the same alpha.
+        q = hellman_cover_q(size, k_worst / k_best)
+        bandit, odds = Bandit(HellmanCover(size), arms, 0.0), 1 / q - 1
+        policy = hellman_cover_policy(size, point["epsilon1"])
     else:
         bandit, odds = Bandit(Memento(size), arms, 0.0), necklace_odds(size, k_best, k_worst)
         policy = necklace_policy(size, point["epsilon0"], point["epsilon1"])
