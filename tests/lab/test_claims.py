@@ -34,9 +34,33 @@ def test_verdict_rule(
     assert verdict.reason.endswith(".")
 
 
-def test_a_one_sided_tolerance_is_never_narrower_than_the_error_bar() -> None:
-    verdict = judge(claim(0.0, math.inf), Finding("c", 5.0, 100.0), "overnight")
-    assert verdict.status == "reproduced"
+@pytest.mark.parametrize(
+    ("low", "high", "measured", "sigma", "status"),
+    [
+        (2.0, math.inf, 6.9, 4.8, "reproduced"),
+        (2.0, math.inf, 6.9, 9.5, "inconclusive"),
+        (2.0, math.inf, 2.0, 0.0, "reproduced"),  # a count at the bound has no error
+        (-math.inf, 2.0, 1.0, 0.9, "reproduced"),
+        (-math.inf, 2.0, 1.0, 50.0, "inconclusive"),
+        (2.0, math.inf, 6.9, math.inf, "inconclusive"),
+        (2.0, math.inf, 6.9, None, "reproduced"),
+        (-math.inf, math.inf, 6.9, 50.0, "reproduced"),  # nothing can leave the whole line
+    ],
+)
+def test_with_one_bound_the_error_bar_must_not_reach_past_it(
+    low: float, high: float, measured: float, sigma: float | None, status: str
+) -> None:
+    verdict = judge(claim(low, high), Finding("c", measured, sigma), "overnight")
+    assert verdict.status == status
+    if status == "inconclusive":
+        assert verdict.reason.endswith("but the error bar reaches out of it.")
+
+
+@pytest.mark.parametrize("measured", [math.inf, -math.inf])
+def test_infinity_is_no_number(measured: float) -> None:
+    verdict = judge(claim(0.0, math.inf), Finding("c", measured), "overnight")
+    assert verdict.status == "inconclusive"
+    assert "inf is not a number" in verdict.reason
 
 
 def test_the_note_is_the_reason_where_there_is_no_number() -> None:

@@ -44,6 +44,15 @@ class Tolerance:
         """Distance of ``value`` from the interval, 0 inside it."""
         return max(self.low - value, value - self.high, 0.0)
 
+    def room(self, value: float) -> float:
+        """The largest error bar that a ``value`` inside may have and still confirm a claim.
+
+        The width; with one bound, which has no width, the distance from that bound.
+        """
+        if math.isinf(self.width):
+            return min(value - self.low, self.high - value)
+        return self.width
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -104,8 +113,9 @@ class Verdict:
 def judge(claim: Claim, finding: Finding, profile: str) -> Verdict:
     """Compare a finding with its claim.
 
-    - no number: inconclusive;
-    - inside the tolerance: reproduced, unless the error bar is wider than the tolerance;
+    - no finite number: inconclusive;
+    - inside the tolerance: reproduced, but inconclusive if the error bar is too wide to tell:
+      wider than the tolerance, or, where that has one bound only, reaching past the bound;
     - outside by at most two error bars: inconclusive;
     - outside by more, or without an error bar: not reproduced, but inconclusive in a profile
       smaller than ``claim.profile``.
@@ -130,13 +140,16 @@ def _rule(claim: Claim, finding: Finding, profile: str) -> tuple[Status, str]:
     measured, sigma, allowed = finding.measured, finding.uncertainty, claim.tolerance
     if measured is None or math.isnan(measured):
         return "inconclusive", finding.note or "No finished run gives this number."
+    if math.isinf(measured):
+        return "inconclusive", finding.note or f"{measured} is not a number that can be judged."
     if sigma is not None and math.isnan(sigma):
         sigma = None
     interval = _interval(allowed)
     value = f"{measured:.4g}" if sigma is None else f"{measured:.4g} ± {sigma:.2g}"
     if measured in allowed:
-        if sigma is not None and sigma > allowed.width:
-            return "inconclusive", f"{value} lies in {interval}, but the error bar is wider."
+        if sigma is not None and sigma > allowed.room(measured):
+            but = "reaches out of it" if math.isinf(allowed.width) else "is wider"
+            return "inconclusive", f"{value} lies in {interval}, but the error bar {but}."
         return "reproduced", f"{value} lies in {interval}."
     if sigma is not None and allowed.distance(measured) <= 2 * sigma:
         return "inconclusive", f"{value} is outside {interval} by less than two error bars."
