@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from symscape.experiments.discussion._double_descent import DoubleDescent, _formula
-from symscape.lab import Row, Table
+from symscape.experiments.discussion._parametrizations import Parametrizations, parametrization
+from symscape.lab import InputError, Row, Table
 
 
 def test_findings_of_the_formula_itself():
@@ -57,3 +58,41 @@ def test_the_widest_networks_may_be_given_first():
     rows = [Row(q, errors, key=str(i)) for i, q in enumerate(experiment.points(p))]
     found = {f.claim: f for f in experiment.analyse(Table(rows), p)}
     assert found["ch8.fig1.second-descent"].measured == pytest.approx(0.5)
+
+
+def test_parametrizations_are_those_of_the_thesis_up_to_their_symmetry():
+    shifted = parametrization("maximal-update", 3).shifted(0.5)
+    assert shifted == parametrization("mean-field", 3)
+    assert parametrization("mean-field", 3).a == (0, 0.5, 0.5, 1)  # Table 1, MFP
+    assert parametrization("ntk", 3).a == (0, 0.5, 0.5, 0.5)  # and NTP
+    assert parametrization("mean-field", 1).a == (0, 1)
+    with pytest.raises(ValueError, match="allowed: mean-field"):
+        parametrization("xavier", 3)
+
+
+def test_shifted_networks_are_one_under_sgd_and_only_with_the_learning_rate():
+    experiment = Parametrizations()
+    p = experiment.parameters("smoke", {"widths": [10, 20], "thetas": [0.37], "seeds": 1})
+    table = Table(Row(q, experiment.measure(q), key=q["name"]) for q in experiment.points(p))
+    found = {f.claim: f for f in experiment.analyse(table, p)}
+    assert found["ch8.sec2.symmetry"].measured < 1e-12
+    assert found["ch8.sec2.mean-field-is-maximal-update"].measured < 1e-12
+    assert min(row["without_c"].min() for row in table if row["thetas"]) > 1e-3
+
+
+def test_exponents_of_made_up_changes_are_found():
+    experiment = Parametrizations()
+    p = experiment.parameters("quick")
+    slopes = {"maximal-update": (0.02, -0.05, 0.01), "ntk": (-0.5, -0.5, -0.7)}
+    rows = []
+    for i, q in enumerate(experiment.points(p)):
+        change = 0.3 * q["width"] ** np.array(slopes[q["name"]])
+        twins = {"difference": np.array([1e-15, 1e-14]), "without_c": np.array([0.5, 0.3])}
+        rows.append(Row(q, {"change": change, "mean_field": 1e-13, **twins}, key=str(i)))
+    found = {f.claim: f for f in experiment.analyse(Table(rows), p)}
+    assert found["ch8.sec2.all-layers-learn"].measured == pytest.approx(-0.05)
+    assert found["ch8.sec2.ntk-layers-stand-still"].measured == pytest.approx(-0.7)
+    assert found["ch8.sec2.symmetry"].measured == pytest.approx(1e-14)
+    assert "0.3" in found["ch8.sec2.symmetry"].note
+    with pytest.raises(InputError, match="sizes must increase"):
+        experiment.parameters("smoke", {"widths": [64, 16]})

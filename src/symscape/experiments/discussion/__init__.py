@@ -1,3 +1,4 @@
-"""Chapter 8: the discussion, with its exact model of double descent."""
+"""Chapter 8: double descent in an exact model, and initializations of wide networks."""
 
 from symscape.experiments.discussion import _double_descent as _double_descent
+from symscape.experiments.discussion import _parametrizations as _parametrizations
