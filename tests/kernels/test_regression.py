@@ -10,6 +10,7 @@ from symscape.kernels import (
     gaussian,
     gram_spectrum,
     laplace,
+    learning_curves,
     margin_machine,
     matern,
     nested_predictions,
@@ -191,6 +192,37 @@ def test_jitter_of_sampled_fields_is_said():
     np.testing.assert_array_equal(field, factor.sample(2, 0))
     with pytest.raises(ValueError, match="count"):
         factor.sample(0, 0)
+
+
+@pytest.mark.parametrize("targets", [Z[:, 0], Z])
+def test_a_sweep_gives_what_each_kernel_and_seed_gives_alone(targets):
+    family = [laplace(0.7), laplace(3.0), gaussian(0.5), matern(1.2, 0.7)]
+    sizes = (10, 40, 80)
+    found = learning_curves(family, x, targets, sizes, n_test=30, seeds=(0, 7), ridge=1e-3)
+    assert found.errors.shape == (4, 2, 3, *targets.shape[1:])
+    for i, k in enumerate(family):
+        for j, seed in enumerate((0, 7)):
+            order = np.random.default_rng(seed).permutation(120)
+            train, test = order[:80], order[80:110]
+            alone = nested_predictions(k, x[train], targets[train], x[test], sizes, 1e-3)
+            error = alone.mean_square_error(targets[test])
+            np.testing.assert_allclose(found.errors[i, j], error, rtol=1e-12)
+            assert found.condition[i, j] == pytest.approx(alone.factor.condition)
+
+
+def test_a_sweep_reports_jitter_and_names_what_is_wrong():
+    close = np.linspace(0, 1, 80)[:, None]
+    family = [laplace(1.0), gaussian(3.0)]
+    sweep = {"n_test": 20, "seeds": range(3)}
+    found = learning_curves(family, close, close[:, 0], (30, 60), **sweep)
+    assert np.all(found.jitter[0] == 0)
+    assert np.all(found.jitter[1] > 0)
+    with pytest.raises(ValueError, match="sizes must increase, from 1 to 60"):
+        learning_curves(family, close, close[:, 0], (30, 61), **sweep)
+    with pytest.raises(ValueError, match="0, 3 and 20 given"):
+        learning_curves([], close, close[:, 0], (30,), **sweep)
+    with pytest.raises(ValueError, match="coincide"):
+        learning_curves(family, 0 * close, close[:, 0], (30,), **sweep)
 
 
 def test_wrong_input_is_named():

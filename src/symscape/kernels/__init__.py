@@ -32,8 +32,10 @@ from symscape.kernels._random_features import (
     simulate_random_features,
 )
 from symscape.kernels._regression import (
+    LearningCurves,
     Predictions,
     TeacherErrors,
+    learning_curves,
     nested_predictions,
     sample_field,
     teacher_errors,
@@ -56,6 +58,7 @@ __all__ = [
     "IterativeSolution",
     "Kernel",
     "Lattice",
+    "LearningCurves",
     "MarginMachine",
     "Modes",
     "Moments",
@@ -75,6 +78,7 @@ __all__ = [
     "laplace",
     "lattice_error",
     "leading_eigenvalues",
+    "learning_curves",
     "learning_exponent",
     "margin_machine",
     "matern",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,12 +85,17 @@ def factorize(kernel: Kernel, x: ArrayLike, ridge: float = 0.0) -> Factor:
     """
     x = points(x, "x")
     check_ridge(ridge)
-    n = len(x)
     if ridge == 0:
         refuse_coinciding(x)
-    jitter, step = 0.0, n * float(np.finfo(float).eps)
+    return factorize_gram(lambda: kernel(x), ridge)
+
+
+def factorize_gram(gram_matrix: Callable[[], Array], ridge: float) -> Factor:
+    """As :func:`factorize`, of a Gram matrix that is made anew for each jitter, and used up."""
+    jitter = 0.0
     while True:
-        gram = kernel(x)
+        gram = gram_matrix()
+        n = len(gram)
         gram.flat[:: n + 1] += ridge + jitter
         norm = float(gram.sum(axis=0).max())  # of positive numbers
         # The transpose of a symmetric matrix is itself, in the order that LAPACK overwrites.
@@ -100,7 +106,7 @@ def factorize(kernel: Kernel, x: ArrayLike, ridge: float = 0.0) -> Factor:
             condition = 1 / reciprocal if reciprocal > 0 else math.inf
             return Factor(lower, ridge, jitter, condition)
         # The kernel is positive, so that this ends as soon as rounding is made up for.
-        jitter = 10 * jitter if jitter else step
+        jitter = 10 * jitter or n * float(np.finfo(float).eps)
 
 
 def refuse_coinciding(x: Array) -> None:

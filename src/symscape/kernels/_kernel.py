@@ -81,6 +81,10 @@ class Kernel:
         """
         return self._of_squares(square_distances(x, y))
 
+    def of_square_distances(self, s: Array) -> Array:
+        """K as a function of :math:`R^2`, see :func:`square_distances`: one s for many kernels."""
+        return self._of_squares(np.array(s, dtype=float))
+
     def gradient(self, x: ArrayLike, y: ArrayLike) -> Array:
         r"""Derivatives :math:`\partial K(x_i,y_j)/\partial x_i`, of shape (n, m, D).
 

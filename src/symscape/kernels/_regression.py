@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from symscape.kernels._gram import Factor, factorize
-from symscape.kernels._kernel import Kernel, points
+from symscape.kernels._gram import Factor, factorize, factorize_gram, refuse_coinciding
+from symscape.kernels._kernel import Kernel, check_ridge, points, square_distances
 from symscape.kernels._kernel import values as checked_values
 
 Array = NDArray[np.float64]
@@ -81,14 +82,95 @@ def nested_predictions(
     chosen = checked_sizes(sizes, len(x))
     used = x[: chosen[-1]]
     factor = factorize(kernel, used, ridge)
-    y = factor.forward(Z[: len(used)])
-    v = factor.forward(kernel(used, x_test))
+    return _partial_sums(factor, kernel(used, x_test), Z[: len(used)], chosen)
+
+
+def _partial_sums(factor: Factor, k: Array, Z: Array, sizes: tuple[int, ...]) -> Predictions:
+    """Predictions from the kernel between training and test points, (n, n_test)."""
+    y, v = factor.forward(Z), factor.forward(k)
     values = []
-    total = np.zeros((len(x_test), *Z.shape[1:]))
-    for start, stop in zip((0, *chosen), chosen):
+    total = np.zeros((k.shape[1], *Z.shape[1:]))
+    for start, stop in zip((0, *sizes), sizes):
         total = total + v[start:stop].T @ y[start:stop]
         values.append(total)
-    return Predictions(np.stack(values), chosen, factor)
+    return Predictions(np.stack(values), sizes, factor)
+
+
+@dataclass(frozen=True)
+class LearningCurves:
+    """Test errors of several kernels on the same draws of the data.
+
+    Attributes:
+        errors: mean squared errors, (kernels, seeds, sizes) or (kernels, seeds, sizes, targets):
+            ``errors[i]`` is what :func:`symscape.scaling.fit_power_law` takes.
+        sizes: numbers of training points.
+        jitter: what was added to the diagonal of the largest Gram matrices, (kernels, seeds).
+        condition: estimates of their condition numbers, (kernels, seeds).
+    """
+
+    errors: Array
+    sizes: tuple[int, ...]
+    jitter: Array
+    condition: Array
+
+
+def learning_curves(
+    kernels: Sequence[Kernel],
+    x: ArrayLike,
+    Z: ArrayLike,
+    sizes: Sequence[int],
+    *,
+    n_test: int,
+    seeds: Iterable[int],
+    ridge: float = 0.0,
+) -> LearningCurves:
+    r"""Learning curves of several kernels, length scales and draws of training and test points.
+
+    Every seed shuffles the points; the first are for training, the following ``n_test`` for
+    testing. Distances are computed once per seed for all kernels, and all sizes and targets come
+    from one factorization (:func:`nested_predictions`). Memory: 2 n (n + ``n_test``) numbers for n
+    training points.
+
+    Args:
+        kernels: the kernels, for example one for each length scale.
+        x: points, (N, D).
+        Z: their values, (N,) or (N, targets).
+        sizes: numbers of training points, increasing.
+        n_test: number of test points.
+        seeds: of the shuffles.
+        ridge: added to the diagonal.
+
+    Raises:
+        ValueError: no kernels or seeds, fewer points than are asked for, wrong shapes or sizes, and
+            the errors of :func:`factorize`.
+    """
+    x = points(x, "x")
+    Z = checked_values(Z, len(x))
+    shuffles, kernels = list(seeds), list(kernels)
+    if not kernels or not shuffles or n_test < 1:
+        raise ValueError(
+            f"kernels, seeds, n_test: {len(kernels)}, {len(shuffles)} and {n_test} given; allowed: "
+            "1 and more of each"
+        )
+    chosen = checked_sizes(sizes, len(x) - n_test)
+    check_ridge(ridge)
+    errors, factors = [], []
+    for seed in shuffles:
+        order = np.random.default_rng(seed).permutation(len(x))
+        train, test = order[: chosen[-1]], order[chosen[-1] :][:n_test]
+        if ridge == 0:
+            refuse_coinciding(x[train])
+        own, across = square_distances(x[train]), square_distances(x[train], x[test])
+        for kernel in kernels:
+            factor = factorize_gram(partial(kernel.of_square_distances, own), ridge)
+            k = kernel.of_square_distances(across)
+            found = _partial_sums(factor, k, Z[train], chosen)
+            errors.append(found.mean_square_error(Z[test]))
+            factors.append((factor.jitter, factor.condition))
+    shape = len(shuffles), len(kernels)
+    jitter, condition = np.array(factors).reshape(*shape, 2).transpose(2, 1, 0)
+    curves = np.stack(errors).reshape(*shape, *errors[0].shape).swapaxes(0, 1)
+    return LearningCurves(curves, chosen, jitter, condition)
 
 
 @dataclass(frozen=True)
