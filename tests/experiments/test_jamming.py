@@ -11,11 +11,11 @@ import torch
 
 from symscape.experiments.jamming import _near_jamming as near
 from symscape.experiments.jamming._line import Line
-from symscape.experiments.jamming._lines import depth_ratio, fit_line
+from symscape.experiments.jamming._lines import bound_finding, depth_ratio, fit_line
 from symscape.experiments.jamming._mnist import Mnist
 from symscape.experiments.jamming._state import share_of_silent, silent_patterns, train_hinge
 from symscape.experiments.jamming._transition import Transition
-from symscape.lab import Finding, Row, Table
+from symscape.lab import Finding, Row, Table, judge
 from symscape.landscape import constant_output_loss
 from symscape.networks import FullyConnected
 
@@ -80,7 +80,8 @@ def by_claim(findings: list[Finding]) -> dict[str, Finding]:
 
 
 def test_fitted_settled_and_moving_runs_are_told_apart() -> None:
-    moving = np.geomspace(1.0, 1e-3, len(STEPS))
+    # down to where the rate is lowered, and then at rest, as everything is
+    moving = np.where(STEPS < 600, np.geomspace(1.0, 1e-6, len(STEPS)), 1e-3)
     assert near.is_fitted(fitted())
     assert near.is_fitted(run(n_delta=3, loss=1e-13))
     assert not near.is_fitted(run())
@@ -98,6 +99,30 @@ def test_midpoint_lies_between_the_fitted_and_the_jammed_ratios(middle: float) -
     found = near.midpoint_of_fit(rows)
     last, first = max(r for r in ratios if r <= middle), min(r for r in ratios if r > middle)
     assert last < found < first
+
+
+def test_censored_runs_widen_the_location_of_the_transition() -> None:
+    moving = np.where(STEPS < 600, np.geomspace(1.0, 1e-6, len(STEPS)), 1e-3)
+    ends = [fitted(ratio=2.0), fitted(ratio=2.2), run(ratio=3.2), run(ratio=3.4)]
+    sharp, narrow = near.location([*ends, fitted(ratio=2.6), run(ratio=2.8)])
+    assert sharp == pytest.approx(2.7, abs=0.05)
+    between = [run(ratio=r, history_loss=moving) for r in (2.4, 2.6, 2.8, 3.0)]
+    middle, wide = near.location([*ends, *between])
+    assert middle == pytest.approx(2.7, abs=0.05)
+    assert wide > 0.3 > narrow
+    assert math.isnan(near.location([*ends[:2], *between])[0])  # none is at rest beyond
+
+
+@pytest.mark.parametrize("outcome", ["fits at the lowest ratio only", "jams at the highest only"])
+@pytest.mark.parametrize("profile", ["quick", "overnight", "paper"])
+def test_a_transition_elsewhere_is_not_taken_for_the_thesis_s(outcome: str, profile: str) -> None:
+    parameters = Transition.profiles[profile]
+    first, last = min(parameters.relu_ratios), max(parameters.relu_ratios)
+    fits = (lambda r: r == first) if outcome.startswith("fits") else (lambda r: r < last)
+    rows = [fitted(ratio=r) if fits(r) else run(ratio=r) for r in parameters.relu_ratios]
+    found = by_claim(Transition().analyse(Table(rows), parameters))["ch1.fig6a.location"]
+    claim = next(c for c in Transition.claims if c.id == found.claim)
+    assert judge(claim, found, profile).status != "reproduced"
 
 
 def test_midpoint_needs_both_outcomes() -> None:
@@ -192,7 +217,11 @@ def search(
 ) -> Row:
     """A finished search for N*."""
     point = {"data": data, "P": P, "L": L, "seed": seed}
-    return Row(point, {"N_star": N, "N_below": below * N}, key=f"{data}-{L}-{P}-{seed}")
+    return Row(
+        point,
+        {"N_star": N, "N_below": below * N, "N_largest": 2 * N, "bound_only": False},
+        key=f"{data}-{L}-{P}-{seed}",
+    )
 
 
 @pytest.mark.parametrize("slope", [0.75, 1.0])
@@ -232,6 +261,23 @@ def test_line_reads_known_answers() -> None:
     assert found["ch1.fig10.below-random"].measured == pytest.approx(6 * 500**-0.3)
     assert found["ch1.fig10.ratio-falls"].measured == pytest.approx(-0.3)
     assert found["ch1.fig10.slope"].measured == pytest.approx(0.7)
+
+
+def test_a_search_without_a_net_that_fits_is_no_search_below_the_bound() -> None:
+    found = [search(400, 300.0), search(800, 500.0)]
+    failed = Row({"P": 400, "L": 2}, {"N_star": math.nan, "N_largest": 0.5 * 4 * 400})
+    beyond = Row({"P": 400, "L": 2}, {"N_star": math.inf, "N_largest": 1.2 * 4 * 400})
+    assert bound_finding("x", found, 0.25).measured == pytest.approx(300 / 1600)
+    assert bound_finding("x", [*found, failed], 0.25).measured is None
+    assert bound_finding("x", [*found, failed, beyond], 0.25).measured == pytest.approx(1.2)
+
+
+def test_a_net_that_ran_out_of_time_is_no_proof_that_none_fits() -> None:
+    point = {"data": "random", "L": 2, "d": 10, "P": 100, "seed": 0, "learning_rate": 2e-3}
+    measured = Line().measure({**point, "steps": 100, "final_rate": 1e-6})
+    outcomes = measured["trial_outcome"].split(",")
+    assert "censored" in outcomes
+    assert measured["N_largest"] == max(measured["trial_N"])
 
 
 def test_silent_patterns_share_one_output_and_the_loss_of_a_constant() -> None:

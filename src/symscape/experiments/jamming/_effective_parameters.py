@@ -10,6 +10,7 @@ from pydantic import Field
 
 from symscape import lab
 from symscape.experiments.jamming import _near_jamming as near
+from symscape.experiments.jamming._parameters import Depth, Patterns, Width, pinned_digits
 from symscape.lab import Axis, Claim, Figure, Finding, Row, Table, Tolerance
 
 if TYPE_CHECKING:
@@ -28,11 +29,11 @@ class RankParameters(lab.Parameters):
         default="auto", description="data: auto (all of MNIST if found), mnist, mnist-sample"
     )
     d: int = Field(ge=1, le=784, default=10, description="principal components kept")
-    P: int = Field(ge=2, default=500, description="digits")
-    depths: tuple[int, ...] = Field(description="hidden layers L of the relu nets")
-    widths: tuple[int, ...] = Field(description="widths h")
-    other_depth: int = Field(ge=1, default=3, description="hidden layers of tanh and linear nets")
-    other_widths: tuple[int, ...] = Field(description="widths of the tanh and linear nets")
+    P: Patterns = Field(default=500, description="digits")
+    depths: tuple[Depth, ...] = Field(min_length=1, description="hidden layers L of the relu nets")
+    widths: tuple[Width, ...] = Field(min_length=1, description="widths h")
+    other_depth: Depth = Field(default=3, description="hidden layers of tanh and linear nets")
+    other_widths: tuple[Width, ...] = Field(description="widths of the tanh and linear nets")
     seeds: int = Field(ge=1, description="independent choices of digits and initializations")
     steps: int = Field(ge=1, description="ADAM steps of the training")
     learning_rate: float = Field(gt=0, le=1, default=1e-3, description="ADAM rate, constant")
@@ -134,11 +135,9 @@ class EffectiveParameters(lab.Experiment):
     claims = CLAIMS
 
     def points(self, p: RankParameters) -> Iterator[dict[str, Any]]:
-        from symscape.datasets import resolve
-
         nets = [("relu", L, h) for L in p.depths for h in p.widths]
         nets += [(name, p.other_depth, h) for name in ("tanh", "linear") for h in p.other_widths]
-        data = resolve(p.source).pinned
+        data = pinned_digits(p.source, p.P)
         for activation, L, h in nets:
             for seed in range(p.seeds):
                 yield {

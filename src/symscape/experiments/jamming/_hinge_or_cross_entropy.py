@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from symscape import lab
 from symscape.lab import Axis, Claim, Figure, Finding, Table, Tolerance
@@ -44,6 +44,12 @@ class ClassifierParameters(lab.Parameters):
     margin: float = Field(gt=0, default=1.0, description="margin epsilon of the hinge loss")
     seeds: int = Field(ge=1, description="independent runs of each loss")
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="where the nets are trained")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.batch > self.n_train:
+            raise ValueError(f"batch must be at most n_train = {self.n_train}; got {self.batch}")
+        return self
 
 
 CLAIMS = (
@@ -101,6 +107,10 @@ class HingeOrCrossEntropy(lab.Experiment):
     claims = CLAIMS
 
     def points(self, p: ClassifierParameters) -> Iterator[dict[str, Any]]:
+        import torch
+
+        if p.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("device must be cpu where torch finds no GPU; got cuda")
         data = _source(p.source)
         for seed in range(p.seeds):
             for loss in LOSSES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,12 +13,14 @@ from pydantic import Field
 from symscape import lab
 from symscape.experiments.jamming._lines import (
     LineFit,
+    bound_finding,
     bound_guide,
     depth_ratio,
     draw_line,
     fit_line,
     transitions,
 )
+from symscape.experiments.jamming._near_jamming import THESIS_RATIO, at_rest
 from symscape.experiments.jamming._parameters import Depth, HingeTraining, Patterns, pinned_digits
 from symscape.lab import Axis, Claim, Figure, Finding, Table, Tolerance
 
@@ -25,9 +28,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from symscape.networks import FullyConnected
-
-THESIS_RATIO = 2.85
-"""P / N* of random data in the thesis's largest runs (Paper A, Fig. 6a)."""
 
 ATTEMPTS = 3
 """Initializations that a width may try."""
@@ -44,9 +44,13 @@ class LineParameters(HingeTraining):
     )
     d: int = Field(ge=2, le=784, default=10, description="input dimension, principal components")
     random_depths: tuple[Depth, ...] = Field(description="hidden layers, random data")
-    random_sizes: tuple[Patterns, ...] = Field(description="numbers of random points P")
+    random_sizes: tuple[Patterns, ...] = Field(
+        min_length=1, description="numbers of random points P"
+    )
     mnist_depths: tuple[Depth, ...] = Field(description="hidden layers, digits")
-    mnist_sizes: tuple[Patterns, ...] = Field(description="numbers of training digits P")
+    mnist_sizes: tuple[Patterns, ...] = Field(
+        min_length=1, description="numbers of training digits P"
+    )
     final_rate: float = Field(
         gt=0, le=1, default=1e-6, description="ADAM rate at the end of the decay"
     )
@@ -118,7 +122,7 @@ class Line(lab.Experiment):
         "handwritten digits need fewer, and ever fewer per digit."
     )
     sources = ("Paper A, Figs. 1, 5c, 10", "Paper B, Figs. 1, 3A, 3C")
-    version = 1
+    version = 2
     Parameters = LineParameters
     profiles = {  # noqa: RUF012
         "smoke": LineParameters(
@@ -143,7 +147,7 @@ class Line(lab.Experiment):
             random_depths=(2, 3, 5),
             random_sizes=(300, 600, 1200, 2400),
             mnist_depths=(1, 3, 5),
-            mnist_sizes=(300, 600, 1200, 2400, 4800),
+            mnist_sizes=(300, 600, 1200, 2400),
             seeds=2,
             steps=20_000,
             learning_rate=2e-3,
@@ -201,12 +205,13 @@ class Line(lab.Experiment):
         )
         fitted = [trial.h for trial in trials if trial.outcome == "sat"]
         h_star = min(fitted, default=0)
-        below = [trial for trial in trials if trial.h < h_star]
+        below = max((t for t in trials if t.h < h_star), key=lambda t: t.h, default=None)
         return {
             "h_star": h_star,
             "N_star": sizes[h_star]["N"] if fitted else math.nan,
-            "N_below": max((sizes[trial.h]["N"] for trial in below), default=0),
-            "censored": any(trial.outcome == "censored" for trial in trials),
+            "N_below": sizes[below.h]["N"] if below else 0,
+            "N_largest": max(size["N"] for size in sizes.values()),
+            "bound_only": below is not None and below.outcome == "censored",
             "trial_h": np.array([trial.h for trial in trials]),
             "trial_N": np.array([sizes[trial.h]["N"] for trial in trials]),
             "trial_n_delta": np.array([sizes[trial.h]["n_delta"] for trial in trials]),
@@ -218,22 +223,14 @@ class Line(lab.Experiment):
     def analyse(self, table: Table, p: LineParameters) -> list[Finding]:
         random, digits = _split(table)
         line, line_digits = fit_line(random), fit_line(digits)
-        found = [row for row in random if math.isfinite(row["N_star"])]
-        highest = max((row["N_star"] * (0.5 - BETA) / row["P"] for row in found), default=None)
         largest = max((row["P"] for row in digits), default=0)
         return [
-            line.finding("ch1.fig5c.slope"),
+            _with_note(line.finding("ch1.fig5c.slope"), _open(random)),
             depth_ratio("ch1.fig5c.depth", random),
-            Finding(
-                "ch1.fig5c.bound",
-                highest,
-                None,
-                "" if found else "No search found a net that fits.",
-                [row.key for row in found],
-            ),
+            bound_finding("ch1.fig5c.bound", random, BETA),
             _below_random(random, digits),
             _difference_of_slopes(line, line_digits),
-            line_digits.finding("ch1.fig10.slope"),
+            _with_note(line_digits.finding("ch1.fig10.slope"), _open(digits)),
             depth_ratio("ch1.fig10.depth", digits.where(P=largest) if digits else digits),
         ]
 
@@ -263,6 +260,16 @@ class Line(lab.Experiment):
                 figure.thesis("thesis, random data at N = 8000", P, P / THESIS_RATIO)
                 bound_guide(figure, P, BETA)
         return [alone, both]
+
+
+def _open(rows: Table) -> str:
+    """How many searches have an upper bound only: the next smaller net ran out of time."""
+    count = sum(bool(row["bound_only"]) for row in rows)
+    return f"In {count} of {len(rows)} searches the next smaller net was still descending."
+
+
+def _with_note(finding: Finding, note: str) -> Finding:
+    return dataclasses.replace(finding, note=f"{finding.note} {note}".strip())
 
 
 def _split(table: Table) -> tuple[Table, Table]:
@@ -304,8 +311,10 @@ def _fits(
     }
     if result.status == "converged":
         return "sat", found
-    # The thesis's criterion; a few patterns that are left mean that time was short.
-    return ("unsat" if result.n_delta > 0.1 * net.n_weights else "censored"), found
+    # The thesis's criterion, and at rest; otherwise time was short, or the layer silent.
+    stuck = result.n_delta > 0.1 * net.n_weights and share_of_silent(net, result.w, x, y) < 0.5
+    resting = at_rest(result.history["step"], result.history["loss"])
+    return ("unsat" if stuck and resting else "censored"), found
 
 
 def _below_random(random: Table, digits: Table) -> Finding:

@@ -11,8 +11,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from symscape import lab
-from symscape.experiments.jamming._line import BETA, THESIS_RATIO
-from symscape.experiments.jamming._lines import LineFit, bound_guide, fit_line, transitions
+from symscape.experiments.jamming._line import BETA
+from symscape.experiments.jamming._lines import (
+    LineFit,
+    bound_finding,
+    bound_guide,
+    fit_line,
+    transitions,
+)
+from symscape.experiments.jamming._near_jamming import THESIS_RATIO
+from symscape.experiments.jamming._parameters import Depth, Dimension, Patterns, Ratio
 from symscape.lab import Axis, Claim, Figure, Finding, Row, Table, Tolerance
 
 Array = NDArray[np.float64]
@@ -24,15 +32,19 @@ TIMES = (0.03, 0.1, 0.3, 1.0)
 
 
 class LineCrossEntropyParameters(lab.Parameters):
-    main: tuple[int, int] = Field(
+    main: tuple[Depth, Dimension] = Field(
         default=(2, 10), description="depth L and input dimension d of the line for all P"
     )
-    sizes: tuple[int, ...] = Field(description="numbers of random points P of the line")
-    others: tuple[tuple[int, int], ...] = Field(
+    sizes: tuple[Patterns, ...] = Field(
+        min_length=1, description="numbers of random points P of the line"
+    )
+    others: tuple[tuple[Depth, Dimension], ...] = Field(
         description="further pairs (L, d), compared with the line"
     )
-    other_sizes: tuple[int, ...] = Field(description="numbers of random points P for these")
-    ratios: tuple[float, ...] = Field(description="values of N / P, rounded to whole widths")
+    other_sizes: tuple[Patterns, ...] = Field(description="numbers of random points P for these")
+    ratios: tuple[Ratio, ...] = Field(
+        min_length=1, description="values of N / P, rounded to whole widths"
+    )
     seeds: int = Field(ge=1, description="independent data sets and initializations per net")
     steps: int = Field(ge=10, description="steps of SGD; the rate falls tenfold half way")
     learning_rate: float = Field(
@@ -219,7 +231,7 @@ class LineCrossEntropy(lab.Experiment):
         return [
             *of_line,
             _dependence(table, p),
-            _bound([row for found in by_curve for row in found]),
+            bound_finding("ch1.fig5b.bound", [row for rows in by_curve for row in rows], BETA),
         ]
 
     def figures(self, table: Table, p: LineCrossEntropyParameters) -> list[Figure]:
@@ -286,7 +298,8 @@ def searches(table: Table, share: float) -> Table:
                     break
                 N_star = float(row["n_weights"])
             point = {"P": P, "L": descending[0]["L"], "d": descending[0]["d"], "seed": member}
-            result = {"N_star": N_star, "N_below": min(N_below, N_star)}
+            largest = float(descending[0]["n_weights"])
+            result = {"N_star": N_star, "N_below": min(N_below, N_star), "N_largest": largest}
             rows.append(Row(point, result))
     return Table(rows)
 
@@ -350,16 +363,6 @@ def _per_seed(table: Table) -> dict[int, Array]:
 
 def _squared_error(values: Array) -> float:
     return float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
-
-
-def _bound(rows: list[Row]) -> Finding:
-    claim = "ch1.fig5b.bound"
-    found = [row for row in rows if math.isfinite(row["N_star"])]
-    if not found:
-        return Finding(claim, None, None, "No net classified every point.")
-    highest = max(row["N_star"] * (0.5 - BETA) / row["P"] for row in found)
-    note = f"Largest of {len(found)} transitions; {len(rows) - len(found)} have none in range."
-    return Finding(claim, highest, None, note)
 
 
 def _draw(figure: Figure, table: Table, name: str) -> None:

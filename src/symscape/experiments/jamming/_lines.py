@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from symscape.lab import Figure, Finding, Table
+from symscape.lab import Figure, Finding, Row, Table
 
 Array = NDArray[np.float64]
 
@@ -94,6 +94,37 @@ def depth_ratio(claim: str, table: Table) -> Finding:
     ratio = math.exp(level[high] - level[low])
     note = f"L = {high} over L = {low}, geometric mean over {len(common)} values of P."
     return Finding(claim, ratio, None, note, table.keys)
+
+
+def bound_finding(claim: str, rows: Iterable[Row], beta: float) -> Finding:
+    """The largest N* in units of the bound of stability, ``P / (1/2 - beta)``.
+
+    A search in which no net fits violates the bound where the largest net tried lies above it,
+    and leaves the claim open where it does not.
+
+    Args:
+        claim: id.
+        rows: searches, with P, N_star (not finite where no net fits) and N_largest, the largest
+            net tried.
+        beta: N_c / N.
+    """
+    rows = list(rows)
+    if not rows:
+        return Finding(claim, None, None, "No finished search.")
+    scale = 0.5 - beta
+    found = [row["N_star"] * scale / row["P"] for row in rows if math.isfinite(row["N_star"])]
+    failed = [r["N_largest"] * scale / r["P"] for r in rows if not math.isfinite(r["N_star"])]
+    keys = [row.key for row in rows if row.key]
+    if failed and max(failed) <= 1:
+        note = (
+            f"{len(failed)} of {len(rows)} searches have no net that fits; the largest of theirs "
+            f"has {max(failed):.2f} of the bound."
+        )
+        return Finding(claim, None, None, note, keys)
+    note = f"Largest of {len(rows)} searches."
+    if failed:
+        note = f"{len(failed)} of {len(rows)} searches have no net that fits, above the bound too."
+    return Finding(claim, max(found + failed), None, note, keys)
 
 
 def draw_line(figure: Figure, table: Table, name: str, first_group: int | None = None) -> None:

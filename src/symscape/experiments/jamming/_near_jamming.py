@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from symscape.experiments.jamming._parameters import FULL_RATE
 from symscape.lab import Finding, Row
 
 FITTED_LOSS = 1e-12
@@ -22,6 +23,9 @@ CLOSE = (1e-6, 1e-2)
 """Final losses of the runs that count as near the transition (the rectangle of Fig. 6b)."""
 
 NONE_CLOSE = f"No run ended at a loss between {CLOSE[0]:g} and {CLOSE[1]:g}."
+
+THESIS_RATIO = 2.85
+"""P / N of random data at the transition: between 2.8 and 2.9 (Paper A, Fig. 6a)."""
 
 THETA_WINDOW = (1e-2, 1.0)
 GAMMA_WINDOW = (1e-2, 1.0)
@@ -43,27 +47,49 @@ def is_fitted(row: Row) -> bool:
 
 
 def is_settled(row: Row) -> bool:
-    """Whether the run ended at zero loss or stopped moving.
+    """Whether the run ended at zero loss, or had come to rest at the full rate.
 
-    Settled means that over the last tenth of the steps the loss fell by less than a tenth; a run
-    that is still descending is censored, neither fitted nor jammed.
+    A run that had not is censored, neither fitted nor jammed.
     """
-    if is_fitted(row):
-        return True
-    steps, loss = np.asarray(row["history_step"]), np.asarray(row["history_loss"])
-    before = loss[np.searchsorted(steps, 0.9 * steps[-1])]
-    return bool(row["loss"] > 0.9 * before)
+    return is_fitted(row) or at_rest(row["history_step"], row["history_loss"])
+
+
+def at_rest(steps: ArrayLike, loss: ArrayLike) -> bool:
+    """Whether the loss came to rest before the rate was lowered, which brings any run to rest.
+
+    At rest means that in the second half of the steps at the full rate the smallest loss was
+    within a tenth of that of the first half.
+
+    Args:
+        steps: of a whole history.
+        loss: at these steps.
+    """
+    steps, loss = np.asarray(steps), np.asarray(loss)
+    full = FULL_RATE * steps[-1]
+    return bool(loss[steps <= full].min() > 0.9 * loss[steps <= full / 2].min())
+
+
+def unfitted(rows: Iterable[Row]) -> list[Row]:
+    """The runs of positive loss, at rest or not."""
+    return [row for row in rows if not is_fitted(row)]
 
 
 def jammed(rows: Iterable[Row]) -> list[Row]:
     """The settled runs of positive loss."""
-    return [row for row in rows if not is_fitted(row) and is_settled(row)]
+    return [row for row in unfitted(rows) if is_settled(row)]
+
+
+def moving(rows: Iterable[Row]) -> str:
+    """How many runs of positive loss were not at rest, for the note of a finding."""
+    rows = unfitted(rows)
+    still = sum(not is_settled(row) for row in rows)
+    return f"{still} of {len(rows)} runs of positive loss still descended at the full rate."
 
 
 def close(rows: Iterable[Row]) -> list[Row]:
     """The runs of positive loss near the transition that are not stuck on silent inputs."""
     low, high = CLOSE
-    return alive(row for row in rows if not is_fitted(row) and low <= row["loss"] <= high)
+    return alive(row for row in unfitted(rows) if low <= row["loss"] <= high)
 
 
 def alive(rows: Iterable[Row]) -> list[Row]:
@@ -128,8 +154,8 @@ def mean_of(value: Callable[[Row], float]) -> Statistic:
     return lambda rows: float(np.mean([value(row) for row in rows]))
 
 
-def midpoint_of_fit(rows: Sequence[Row]) -> float:
-    """``P / N`` at which half of the runs reach zero loss: logistic fit in P / N.
+def midpoint_of_fit(rows: Sequence[Row], fits: Callable[[Row], bool] = is_fitted) -> float:
+    """``P / N`` at which half of the runs fit: logistic fit in P / N, NaN where all end alike.
 
     The slope is fitted too, within [1, 100] so that perfectly separated runs have a finite answer
     (the middle of the gap between the last fitted and the first unfitted ratio).
@@ -137,7 +163,7 @@ def midpoint_of_fit(rows: Sequence[Row]) -> float:
     from scipy.optimize import minimize
 
     ratio = np.array([row["P"] / row["n_weights"] for row in rows])
-    fitted = np.array([is_fitted(row) for row in rows])
+    fitted = np.array([fits(row) for row in rows])
     if fitted.all() or not fitted.any():
         return math.nan
 
@@ -149,6 +175,29 @@ def midpoint_of_fit(rows: Sequence[Row]) -> float:
     bounds = [(float(ratio.min()), float(ratio.max())), (0.0, math.log(100.0))]
     start = np.array([np.mean(ratio), math.log(10.0)])
     return float(minimize(loss, start, method="L-BFGS-B", bounds=bounds).x[0])
+
+
+def location(rows: Sequence[Row]) -> tuple[float, float]:
+    """``P / N`` at which half of the runs fit, with the uncertainty that censored runs leave.
+
+    They count as jammed for the lower end of an interval, and as fitted for its upper end. The
+    error is half of that interval, and the bootstrap's over runs, in quadrature.
+
+    Returns:
+        The middle and its error; NaN where all runs end alike, be it for one end of the interval.
+    """
+
+    def middle(some: Sequence[Row]) -> float:
+        return (low(some) + high(some)) / 2
+
+    def low(some: Sequence[Row]) -> float:
+        return midpoint_of_fit(some)
+
+    def high(some: Sequence[Row]) -> float:
+        return midpoint_of_fit(some, lambda row: is_fitted(row) or not is_settled(row))
+
+    error = bootstrap(rows, middle, resamples=100) or 0.0
+    return middle(rows), math.hypot((high(rows) - low(rows)) / 2, error)
 
 
 def misclassified_share(row: Row) -> float:

@@ -54,8 +54,8 @@ def jump_figures(
     against_loss = Figure(
         f"{prefix}unsatisfied-vs-loss",
         f"Unsatisfied patterns per parameter against the loss, {what}",
-        "Runs that settled at a positive loss. As the loss goes to zero the number of unsatisfied "
-        "patterns stays finite; the scatter of the previous figure is gone.",
+        "Runs that ended at a positive loss, at rest or not. As the loss goes to zero the number "
+        "of unsatisfied patterns stays finite; the scatter of the previous figure is gone.",
         _LOSS,
         _UNSATISFIED,
     )
@@ -73,7 +73,7 @@ def jump_figures(
             [0.0 if near.is_fitted(row) else near.constraints_per_parameter(row) for row in some],
             group=group,
         )
-        stuck = near.jammed(some)
+        stuck = near.unfitted(some)
         if stuck:
             loss = [row["loss"] for row in stuck]
             against_loss.measured(
@@ -90,7 +90,7 @@ def jump_figures(
             [0.0, 0.0, height, height],
         )
     if height is not None and against_loss.series:
-        low = min(row["loss"] for row in near.jammed(table))
+        low = min(row["loss"] for row in near.unfitted(table))
         against_loss.thesis("thesis, loss to 0", [low, 10 * low], [height, height])
     return [against_ratio, against_loss, wrong]
 

@@ -17,8 +17,15 @@ Width = Annotated[int, Field(ge=1, le=100_000)]
 Patterns = Annotated[int, Field(ge=2)]
 """Number of patterns P."""
 
+Dimension = Annotated[int, Field(ge=1, le=784)]
+"""Input dimension d; of digits, principal components."""
+
 Ratio = Annotated[float, Field(gt=0, le=1000)]
 """P / N."""
+
+
+FULL_RATE = 0.6
+"""Share of the steps of a :class:`HingeTraining` at the full rate, before it is lowered."""
 
 
 class HingeTraining(lab.Parameters):
@@ -41,12 +48,13 @@ class HingeTraining(lab.Parameters):
         }
 
 
-def pinned_digits(source: str, largest: int) -> str:
+def pinned_digits(source: str, largest: int, *, n_test: int = 0) -> str:
     """The pinned name of the digits that a sweep uses.
 
     Args:
         source: a name that :func:`symscape.datasets.resolve` knows.
         largest: the largest training set of the sweep.
+        n_test: digits that must be left to test on.
 
     Raises:
         ValueError: the data are not found, or hold fewer digits.
@@ -54,9 +62,10 @@ def pinned_digits(source: str, largest: int) -> str:
     from symscape.datasets import resolve
 
     found = resolve(source)
-    if largest > found.n:
+    if largest + n_test > found.n:
+        for_test = f" and {n_test} to test on" if n_test else ""
         raise ValueError(
-            f"{largest} digits are asked for, and {found.name} holds {found.n}; "
+            f"{largest} digits{for_test} are asked for, and {found.name} holds {found.n}; "
             "`symscape data fetch mnist` brings all 70,000"
         )
     return found.pinned

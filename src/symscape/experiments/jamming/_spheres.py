@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,14 @@ QUANTILE = 0.1
 
 
 class SpheresParameters(lab.Parameters):
-    dimensions: tuple[int, ...] = Field(description="dimensions of space")
+    dimensions: tuple[Annotated[int, Field(ge=2, le=8)], ...] = Field(
+        min_length=1, description="dimensions of space"
+    )
     n: int = Field(ge=20, le=4000, description="particles")
     target: float = Field(
         gt=0, lt=1e-6, default=1e-14, description="energy per particle that counts as jamming"
     )
-    compressions: tuple[float, ...] = Field(
+    compressions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
         description="relative excess (phi - phi_J) / phi_J of the compressed states, increasing"
     )
     seeds: int = Field(ge=1, description="independent packings")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from symscape.experiments.jamming._parameters import FULL_RATE
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -32,10 +34,11 @@ def train_hinge(
     w0 = net.initial_weights(point["seed"], "orthogonal")
     steps, rate = point["steps"], point["learning_rate"]
     divisions = max(1, round(math.log10(rate / point["final_rate"])))
+    interval = int((1 - FULL_RATE) * steps) // divisions
     integrator = Adam(
         lr=rate,
-        decay_start=int(0.6 * steps) - int(0.4 * steps) // divisions,
-        decay_every=max(1, int(0.4 * steps) // divisions),
+        decay_start=int(FULL_RATE * steps) - interval,
+        decay_every=max(1, interval),
         floor=min(rate, point["final_rate"]),
     )
     return train(

@@ -216,7 +216,7 @@ class Transition(lab.Experiment):
         "quick": TransitionParameters(
             relu_nets=((2, 14),),
             tanh_nets=((2, 12),),
-            relu_ratios=(2.3, 2.5, 2.7, 2.9, 3.1),
+            relu_ratios=(1.8, 2.5, 2.7, 2.9, 4.0),
             tanh_ratios=(3.8, 4.2),
             seeds=2,
             steps=40_000,
@@ -224,7 +224,7 @@ class Transition(lab.Experiment):
         "overnight": TransitionParameters(
             relu_nets=((2, 20), (3, 14), (5, 12)),
             tanh_nets=((2, 13),),
-            relu_ratios=(2.4, 2.6, 2.7, 2.75, 2.8, 2.85, 2.9, 3.0, 3.2),
+            relu_ratios=(1.8, 2.4, 2.7, 2.75, 2.8, 2.85, 2.9, 3.0, 4.0),
             tanh_ratios=(3.6, 3.8, 3.9, 4.0, 4.1, 4.2),
             seeds=2,
             steps=80_000,
@@ -232,7 +232,7 @@ class Transition(lab.Experiment):
         "paper": TransitionParameters(
             relu_nets=((2, 62), (3, 51), (5, 40)),
             tanh_nets=((2, 33), (3, 27)),
-            relu_ratios=tuple(round(2.5 + 0.02 * i, 2) for i in range(41)),
+            relu_ratios=(2.0, *(round(2.5 + 0.02 * i, 2) for i in range(41)), 3.6),
             tanh_ratios=tuple(round(4.0 + 0.1 * i, 2) for i in range(13)),
             seeds=3,
             steps=10_000_000,
@@ -313,19 +313,13 @@ def _jump(relu: Table, tanh: Table) -> list[Finding]:
             else "No run settled in this profile.",
             [row.key for row in settled],
         ),
-        near.finding(
-            "ch1.fig6a.location",
-            relu.rows,
-            near.midpoint_of_fit,
-            missing="No finished run.",
-            note="Ratio at which half of the runs reach zero loss (logistic fit, all depths).",
-        ),
+        _location(near.alive(relu)),
         near.finding(
             "ch1.fig6b.jump-height",
             close,
             near.mean_of(near.constraints_per_parameter),
             missing=near.NONE_CLOSE,
-            note="Mean over runs that ended near the transition.",
+            note=f"Mean over runs that ended near the transition. {near.moving(close)}",
         ),
         _difference("ch1.fig6b.no-depth-dependence", per_depth, close),
         near.finding(
@@ -333,7 +327,7 @@ def _jump(relu: Table, tanh: Table) -> list[Finding]:
             near.alive(near.jammed(relu)),
             lambda rows: min(near.constraints_per_parameter(row) for row in rows),
             missing="No jammed run.",
-            note="The smallest value among jammed runs.",
+            note=f"The smallest value among runs at rest. {near.moving(near.alive(relu))}",
         ),
         near.finding(
             "ch1.fig6c.misclassified-vanish-first",
@@ -347,14 +341,31 @@ def _jump(relu: Table, tanh: Table) -> list[Finding]:
             close_tanh,
             near.mean_of(near.constraints_per_parameter),
             missing=near.NONE_CLOSE,
-            note="Mean over tanh runs that ended near the transition.",
+            note=f"Mean over tanh runs near the transition. {near.moving(close_tanh)}",
         ),
     ]
 
 
+def _location(rows: Sequence[Row]) -> Finding:
+    """The transition of the depth that is farthest from the thesis's."""
+    claim = "ch1.fig6a.location"
+    found = {L: near.location([r for r in rows if r["L"] == L]) for L in _depths(rows)}
+    open_ended = [str(L) for L, (middle, _) in found.items() if not math.isfinite(middle)]
+    if not found or open_ended:
+        note = f"L = {', '.join(open_ended)}: no fitted run, or none at rest with a positive loss."
+        return Finding(claim, None, None, note if found else "No finished run.")
+    said = ", ".join(f"L = {L}: {middle:.2f} ± {e:.2f}" for L, (middle, e) in found.items())
+    middle, error = max(found.values(), key=lambda pair: abs(pair[0] - near.THESIS_RATIO))
+    note = f"Where half of the runs fit, of the depth farthest from the thesis ({said}). "
+    return Finding(claim, middle, error, note + near.moving(rows), [row.key for row in rows])
+
+
+def _depths(rows: Sequence[Row]) -> list[int]:
+    return sorted({row["L"] for row in rows})
+
+
 def _per_depth(rows: Sequence[Row], statistic: near.Statistic) -> dict[int, float]:
-    depths = sorted({row["L"] for row in rows})
-    return {L: statistic([row for row in rows if row["L"] == L]) for L in depths}
+    return {L: statistic([row for row in rows if row["L"] == L]) for L in _depths(rows)}
 
 
 def _difference(claim: str, per_depth: dict[int, float], rows: Sequence[Row]) -> Finding:
@@ -419,7 +430,7 @@ def _exponents(relu: Sequence[Row], tanh: Sequence[Row]) -> list[Finding]:
     evenly = near.even(relu)
     theta = {
         L: near.exponent("theta", [r for r in evenly if r["L"] == L], near.THETA_WINDOW)
-        for L in sorted({row["L"] for row in evenly})
+        for L in _depths(evenly)
     }
     return [
         near.exponent_finding("ch1.fig8a.theta", "theta", relu, near.THETA_WINDOW),
