@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,6 +37,18 @@ PARAMETERS = {
 @pytest.mark.parametrize("name", zoo.NAMES)
 def test_parameter_counts_of_the_thesis(name):
     assert zoo.n_parameters(zoo.build(name)) == PARAMETERS[name]
+
+
+def test_the_table_of_the_chapter_is_that_of_the_networks():
+    page = Path(__file__).parents[2] / "docs" / "chapters" / "diffeomorphisms.md"
+    rows = [line.split("|") for line in page.read_text().splitlines() if line.startswith("| `")]
+    table = {row[1].strip(" `"): row for row in rows}
+    assert list(table) == list(zoo.NAMES)
+    for name, row in table.items():
+        assert int(row[3].replace(" ", "")) == PARAMETERS[name]
+        modules = list(zoo.build(name, width=1 / 16).modules())
+        for kind, cell in ((torch.nn.Dropout, row[6]), (torch.nn.BatchNorm2d, row[7])):
+            assert any(isinstance(m, kind) for m in modules) == (cell.strip() == "yes")
 
 
 @pytest.mark.parametrize("name", [*zoo.NAMES, "resnet10"])

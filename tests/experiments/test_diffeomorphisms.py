@@ -29,9 +29,13 @@ NETS = _networks.SMALL_NETS
 
 @pytest.fixture(autouse=True)
 def every_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All data sets count as found; no image is read."""
-    for module in (_networks, _augmentation):
-        monkeypatch.setattr(module, "available", lambda names: {n: f"{n}@1" for n in names})
+    """All data sets count as found, those too that are not known yet; no image is read."""
+
+    def found(names: tuple[str, ...]) -> dict[str, str]:
+        return {n: f"{n}@1" for n in (*names, "svhn", "tiny-imagenet")}
+
+    monkeypatch.setattr(_networks, "available", found)
+    monkeypatch.setattr(_augmentation, "available", lambda names: {n: f"{n}@1" for n in names})
 
 
 def made(
@@ -76,9 +80,9 @@ def across() -> tuple[np.ndarray, np.ndarray]:
     return x, w * np.sqrt((x @ x) / (w @ w))
 
 
-def ln_D(net: str) -> float:
-    """ln D_f with which the correlations with the test error are 0.62 and, for 1/G_f, 0.85."""
-    along_D, along_G = (rho / math.sqrt(1 - rho**2) for rho in (0.62, 0.85))
+def ln_D(net: str, rhos: tuple[float, float] = (0.62, 0.85)) -> float:
+    """ln D_f with the given correlations of the test error with it and with 1/G_f."""
+    along_D, along_G = (rho / math.sqrt(1 - rho**2) for rho in rhos)
     b = 1 / (along_D + along_G)
     x, w = across()
     k = NETS.index(net)
@@ -91,7 +95,8 @@ def network(q: dict[str, Any]) -> Result:
     start = level**0.3 if answers.is_convolutional(q["net"]) else level
     R = start * (level / start) ** (math.log(q["P"] / 512) / math.log(16))
     grid = np.full((2, len(CUTOFFS), len(DELTAS)), R)
-    D = math.exp(ln_D(q["net"]))
+    of_table_2 = (0.87, 0.28) if q["data"].startswith("svhn") else (0.62, 0.85)
+    D = math.exp(ln_D(q["net"], of_table_2))
     return {
         "test_error": 0.24 * math.sqrt(R),
         "init_R": np.ones(3),
@@ -178,7 +183,7 @@ NETWORK_BREAKS: dict[str, tuple[Change, list[str]]] = {
     ),
     "R falls with the error": (
         setting(test_error=error_falls_with_R),
-        ["fig5.correlation", "table2.mnist-relative", "table2.fashion-relative"],
+        ["fig5.correlation", *(f"table2.{name}-relative" for name in answers.TABLE_2)],
     ),
     "error like R": (setting(test_error=lambda q, r: 0.24 * r["R"][0]), ["fig5.exponent"]),
     "small error": (
@@ -198,11 +203,11 @@ NETWORK_BREAKS: dict[str, tuple[Change, list[str]]] = {
     ),
     "D falls with the error": (
         setting(D=lambda q, r: 1 / r["R"]),
-        ["fig15.deformations", "table2.mnist-deformations"],
+        ["fig15.deformations", *(f"table2.{name}-deformations" for name in answers.TABLE_2)],
     ),
     "G grows with the error": (
         setting(G=lambda q, r: r["R"]),
-        ["fig16.noise", "table2.mnist-noise"],
+        ["fig16.noise", *(f"table2.{name}-noise" for name in answers.TABLE_2)],
     ),
     "spread at small P": (spread_at_small_sizes, ["fig18.separation"]),
     "one bad deformation": (one_bad_deformation, ["fig21.robust"]),
@@ -270,6 +275,7 @@ OPPOSITE: dict[str, tuple[Change, list[str]]] = {
 
 
 def networks(**options: Any) -> tuple[lab.Experiment, Any]:
+    """The experiment, with made-up runs on all data sets of Table 2 and CIFAR-10."""
     experiment = chapter.Networks()
     names = ["mnist", "fashion-mnist", "cifar10"]
     return experiment, experiment.parameters("overnight", {"datasets": names, **options})
@@ -352,11 +358,40 @@ def test_data_that_are_missing_are_said(monkeypatch: pytest.MonkeyPatch) -> None
     missing = {c for c, word in status.items() if word == "inconclusive"}
     color = tuple(f"ch4.fig{k}" for k in (5, 15, 16, 17, 18, 21))
     color += ("ch4.fig3.more-data", "ch4.fig3.interpolation")
-    assert missing == {
-        c for c in status if c.startswith(color) or c == "ch4.table2.fashion-relative"
+    table = ("ch4.table2.fashion", "ch4.table2.svhn", "ch4.table2.tiny")
+    assert missing == {c for c in status if c.startswith((*color, *table))}
+    unknown = {c for c in missing if c.startswith(table[1:])}
+    assert {found[c].note for c in unknown} == set(answers.NOT_KNOWN.values())
+    assert {found[c].note for c in missing - unknown} == {
+        "Not on this machine: fashion-mnist, cifar10."
     }
-    assert {found[c].note for c in missing} == {"Not on this machine: fashion-mnist, cifar10."}
     assert set(status.values()) == {"reproduced", "inconclusive"}
+
+
+def test_runs_of_the_usual_test_set_do_not_name_it() -> None:
+    for kind in (chapter.Networks, chapter.Augmentation):
+        experiment = kind()
+        for profile, images in (("overnight", None), ("paper", 9000)):
+            points = list(experiment.points(experiment.parameters(profile)))
+            assert {point.get("test_images") for point in points} == {images}
+
+
+def test_figures_draw_all_that_is_measured() -> None:
+    experiment, p = networks(datasets=["mnist", "cifar10"])
+
+    def doubled(q: dict[str, Any], result: Result) -> None:
+        result.update({f"{name}_grid": result["R_grid"] * k for name, k in (("D", 2), ("G", 3))})
+        result.update(R_gaussian=2 * result["R"][0], init_R_layers=np.ones(4))
+
+    figures = {f.id: f for f in experiment.figures(made(experiment, p, network, doubled), p)}
+    for data in ("mnist", "cifar10"):
+        for name in ("", "-d", "-g"):
+            assert len(figures[f"robustness{name}-{data}"].series) == 2 * len(CUTOFFS)
+        both = {s.name: s.y for s in figures[f"interpolations-against-p-{data}"].series}
+        assert set(both) == {
+            f"{net}, {way}" for net in ("vgg11-bn", "resnet10") for way in ("bilinear", "Gaussian")
+        }
+        np.testing.assert_allclose(both["resnet10, Gaussian"], 2 * both["resnet10, bilinear"])
 
 
 def test_few_networks_and_a_single_size_leave_claims_open() -> None:
@@ -494,6 +529,24 @@ def test_the_boundary_of_folding_is_where_half_of_the_fields_fold() -> None:
     # half way, in the logarithm, between 1.0 and 1.7 times T_max
     expected = [1.7**0.5 * diffeo.acceptable_range(c, p.n).high for c in p.cutoffs]
     np.testing.assert_allclose(series.y, expected)
+
+
+def test_the_drawings_fold_over_above_the_region_alone() -> None:
+    experiment = chapter.PhaseDiagram()
+    figures = {f.id: f for f in experiment.figures(Table([]), experiment.parameters("quick"))}
+    for name, folds in (("below", False), ("above", True)):
+        series = {s.name: s for s in figures[f"lattice-{name}"].series}
+        x = series["rows"].x.reshape(13, 61)
+        x[1::2] = x[1::2, ::-1].copy()
+        assert bool((np.diff(x) < 0).any()) is folds
+        # the frame stays, so that the turns of the line lie on it
+        np.testing.assert_allclose(x[:, 0], 0.0, atol=1e-12)
+        np.testing.assert_allclose(x[:, -1], 60.0, atol=1e-12)
+    sphere = next(s for s in figures["sphere"].series if s.kind == "measured")
+    np.testing.assert_allclose(sphere.x, sphere.y, rtol=1e-12)
+    samples = {s.name: len(s.y) for s in figures["samples"].series}
+    assert list(samples) == ["too small to be seen", "acceptable", "folded over"]
+    assert min(samples.values()) > 100
 
 
 # --- the stripe model -----------------------------------------------------------------------

@@ -81,6 +81,18 @@ def test_parts_of_a_data_set_do_not_overlap() -> None:
     assert repeated == len(digits) - len(torch.unique(digits, dim=0))
 
 
+def test_more_images_may_test() -> None:
+    [data] = _measure.available(("mnist-sample",)).values()
+    usual, more = _measure.images_of(data), _measure.images_of(data, 1500)
+    sizes = {name: len(x) for name, (x, _) in more._asdict().items()}
+    assert sizes == {
+        "train": len(usual.train[0]) - 500,
+        "validation": _measure.HELD_OUT,
+        "test": 1500,
+    }
+    assert torch.equal(more.train[0], usual.train[0][:-500])
+
+
 def test_color_images_alone_are_augmented_unless_an_arm_says_so() -> None:
     assert _measure.augmentation("mnist-sample@1") is None
     assert _measure.augmentation("cifar10@1", "none") is None

@@ -9,7 +9,12 @@ from pydantic import Field
 
 from symscape import lab
 from symscape.experiments.diffeomorphisms._estimates import NO_RUN
-from symscape.experiments.diffeomorphisms._measure import CUTOFFS, available
+from symscape.experiments.diffeomorphisms._measure import (
+    CUTOFFS,
+    HELD_OUT,
+    available,
+    beyond_default,
+)
 from symscape.lab import Axis, Claim, Figure, Finding, Table, Tolerance
 
 ARMS = ("none", "translation", "diffeo")
@@ -28,6 +33,9 @@ class AugmentationParameters(lab.Parameters):
     learning_rate: float = Field(gt=0, default=0.03, description="rate of SGD at the start")
     evaluations: int = Field(ge=1, default=3, description="looks at the validation error")
     probes: int = Field(ge=20, default=300, description="test images of the stability probes")
+    test_images: int = Field(
+        ge=100, le=9000, default=HELD_OUT, description="test images of the error"
+    )
     seeds: int = Field(ge=1, description="trainings of each kind")
 
 
@@ -97,13 +105,15 @@ class Augmentation(lab.Experiment):
             learning_rate=0.1,
             evaluations=250,
             probes=500,
+            test_images=9000,
             seeds=5,
         ),
     }
     claims = CLAIMS
 
     def points(self, p: AugmentationParameters) -> list[dict[str, Any]]:
-        fixed = p.model_dump(exclude={"dataset", "seeds"})
+        fixed = p.model_dump(exclude={"dataset", "seeds", "test_images"})
+        fixed |= beyond_default(p.test_images)
         return [
             {"data": data, **fixed, "arm": arm, "seed": seed}
             for data in available((p.dataset,)).values()
@@ -119,7 +129,7 @@ class Augmentation(lab.Experiment):
         from symscape.diffeo.zoo import build
         from symscape.experiments.diffeomorphisms._measure import images_of, train
 
-        images = images_of(point["data"])
+        images = images_of(point["data"], point.get("test_images", HELD_OUT))
         channels, n = images.test[0].shape[1:3]
         model = build(point["net"], channels, n, width=point["width"], seed=point["seed"])
 

@@ -27,7 +27,7 @@ NOISE_NORMS = tuple(10.0**k for k in (-3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1
 """Norms of the noise of Fig. 11."""
 
 HELD_OUT = 1000
-"""Images of the test set, and of the validation set."""
+"""Images of the validation set, and of the test set unless a profile has more."""
 
 
 class Images(NamedTuple):
@@ -60,9 +60,19 @@ def family(data: str) -> str:
     return "mnist" if name == "mnist-sample" else name
 
 
+def beyond_default(test_images: int) -> dict[str, int]:
+    """The entry of a point for another number of test images than the usual one, which older runs
+    do not name."""
+    return {} if test_images == HELD_OUT else {"test_images": test_images}
+
+
 @functools.lru_cache(maxsize=2)
-def images_of(data: str) -> Images:
-    """Load and normalize a data set, as App. E.1 does."""
+def images_of(data: str, test_images: int = HELD_OUT) -> Images:
+    """Load and normalize a data set, as App. E.1 does.
+
+    Images that the training set leaves over test, and others of them validate: the thesis, which
+    validates on its test set, tests with a few more.
+    """
     import torch
 
     from symscape.datasets import load
@@ -70,10 +80,10 @@ def images_of(data: str) -> Images:
 
     loaded = load(data)
     # Fashion-MNIST's file does not tell the parts apart
-    first = min(loaded.n_train, len(loaded.labels) - 2 * HELD_OUT)
+    first = min(loaded.n_train, len(loaded.labels) - test_images - HELD_OUT)
     x = normalized_images(loaded.images, family(data))
     y = torch.from_numpy(loaded.labels.astype(np.int64))
-    bounds = (0, first, first + HELD_OUT, first + 2 * HELD_OUT)
+    bounds = (0, first, first + test_images, first + test_images + HELD_OUT)
     train, test, validation = (
         (x[low:high], y[low:high]) for low, high in itertools.pairwise(bounds)
     )
@@ -84,7 +94,7 @@ def measure_network(point: dict[str, Any]) -> dict[str, Any]:
     """Train the network of a point; its errors, and its stabilities before and after."""
     from symscape.diffeo.zoo import build, n_parameters
 
-    images = images_of(point["data"])
+    images = images_of(point["data"], point.get("test_images", HELD_OUT))
     channels, size = images.test[0].shape[1:3]
     model = build(point["net"], channels, size, width=point["width"], seed=point["seed"])
     before = _probe(model, images.test[0], point, "batch", INTERPOLATIONS[:1])

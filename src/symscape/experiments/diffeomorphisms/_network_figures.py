@@ -15,11 +15,17 @@ from symscape.experiments.diffeomorphisms._measure import (
     NOISE_NORMS,
     family,
 )
-from symscape.experiments.diffeomorphisms._network_claims import curves, pixels
+from symscape.experiments.diffeomorphisms._network_claims import curves, is_modern, pixels
 from symscape.lab import Axis, Figure, Table
 from symscape.lab._figures import Mode
 
-_TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
+_TITLES = {
+    "mnist": "MNIST",
+    "fashion-mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "svhn": "SVHN",
+    "tiny-imagenet": "Tiny ImageNet",
+}
 _P = "number of training images P"
 
 
@@ -33,9 +39,10 @@ def draw(table: Table) -> list[Figure]:
             _bars(full, data),
             _displacement_curves(full, data),
             *(_size_curves(rows, data, name) for name in ("R", "D", "G")),
+            _interpolation_curves(rows, data),
             _trajectories(rows, data),
             *(_scatter(full, data, name, index) for index in (0, 2) for name in ("R", "D", "G")),
-            _robustness(full, data),
+            *(_robustness(full, data, name) for name in ("R", "D", "G")),
             _depth(full, data),
             _noise(full, data),
         ]
@@ -132,6 +139,26 @@ def _size_curves(table: Table, data: str, name: str) -> Figure:
     return figure
 
 
+def _interpolation_curves(table: Table, data: str) -> Figure:
+    figure = Figure(
+        f"interpolations-against-p-{data}",
+        f"Both interpolations against P, {_TITLES[data]}",
+        "R_f of the networks with batch normalization, at c = 3 and a displacement of one pixel, "
+        "with bilinear (lines) and Gaussian interpolation (markers); log-average over seeds (Fig. "
+        "13). Thesis: they coincide.",
+        Axis(_P, log=True),
+        Axis("R_f", log=True),
+    )
+    modern = Table(row for row in table if is_modern(row["net"]))
+    for group, ((_, net), sizes, values) in enumerate(curves(modern, "R")):
+        line = [_log_mean(v[np.isfinite(v)])[0] for v in values.T]
+        figure.measured(f"{net}, bilinear", sizes, line, mode="lines", group=group)
+    for group, ((_, net), sizes, values) in enumerate(curves(modern, "R_gaussian")):
+        mean, error = zip(*(_log_mean(v[np.isfinite(v)]) for v in values.T), strict=True)
+        figure.measured(f"{net}, Gaussian", sizes, mean, y_error=error, group=group)
+    return figure
+
+
 def _trajectories(table: Table, data: str) -> Figure:
     figure = Figure(
         f"trajectories-{data}",
@@ -182,16 +209,16 @@ def _scatter(table: Table, data: str, name: str, index: int) -> Figure:
     return figure
 
 
-def _robustness(table: Table, data: str) -> Figure:
+def _robustness(table: Table, data: str, name: str) -> Figure:
     from symscape.diffeo import log_correlation
 
     groups = _by_net(table)
     n = pixels(table.rows[0]["data"]) if table else 28
     figure = Figure(
-        f"robustness-{data}",
-        f"The correlation for other deformations, {_TITLES[data]}",
-        "Correlation of test error and R_f over networks against the nominal displacement (Fig. "
-        f"21). Acceptable are displacements of half a pixel up to n / (pi c), for c = "
+        f"robustness-{data}" if name == "R" else f"robustness-{name.lower()}-{data}",
+        f"The correlation with {name}_f for other deformations, {_TITLES[data]}",
+        f"Correlation of test error and {name}_f over networks against the nominal displacement "
+        "(Fig. 21). Acceptable are displacements of half a pixel up to n / (pi c), for c = "
         f"{CUTOFFS[0]} up to {n / (math.pi * CUTOFFS[0]):.1f} pixels.",
         Axis("delta", "pixels", log=True),
         Axis("correlation", range=(-1.05, 1.05)),
@@ -203,7 +230,7 @@ def _robustness(table: Table, data: str) -> Figure:
         for a, c in enumerate(CUTOFFS):
             rho = []
             for b in range(len(DELTAS)):
-                x, _ = _column(groups, _entry("R_grid", (i, a, b)))
+                x, _ = _column(groups, _entry(f"{name}_grid", (i, a, b)))
                 rho.append(log_correlation(y, x).rho)
             figure.measured(f"c = {c}, {interpolation}", DELTAS, rho, mode="lines+markers")
     return figure
@@ -232,7 +259,8 @@ def _noise(table: Table, data: str) -> Figure:
     figure = Figure(
         f"noise-{data}",
         f"Response to noise, {_TITLES[data]}",
-        "G_f of trained networks against the norm of the noise (Fig. 11). Grey: the square.",
+        "G_f of trained networks against the norm of the noise (Fig. 11, which has networks at "
+        "initialization, too). Grey: the square.",
         Axis("|eta|", log=True),
         Axis("G_f", log=True),
     )

@@ -9,7 +9,7 @@ from pydantic import Field
 from symscape import lab
 from symscape.experiments.diffeomorphisms import _network_claims as answers
 from symscape.experiments.diffeomorphisms import _network_figures as figures
-from symscape.experiments.diffeomorphisms._measure import available
+from symscape.experiments.diffeomorphisms._measure import HELD_OUT, available, beyond_default
 from symscape.lab import Figure, Finding, Table
 
 SMALL_NETS = ("fc-l2", "fc-l4", "lenet", "alexnet", "vgg11-bn", "resnet10")
@@ -49,6 +49,9 @@ class NetworksParameters(lab.Parameters):
     learning_rate: float = Field(gt=0, default=0.03, description="rate of SGD at the start")
     evaluations: int = Field(ge=1, default=3, description="looks at the validation error")
     probes: int = Field(ge=20, description="test images of the stability probes")
+    test_images: int = Field(
+        ge=100, le=9000, default=HELD_OUT, description="test images of the error"
+    )
     seeds: int = Field(ge=1, description="networks and subsets")
 
 
@@ -111,6 +114,7 @@ class Networks(lab.Experiment):
             learning_rate=0.1,
             evaluations=250,
             probes=500,
+            test_images=9000,
             seeds=5,
         ),
     }
@@ -130,6 +134,7 @@ class Networks(lab.Experiment):
                 "probes": p.probes,
                 "full": max(p.sizes) == P,
                 "seed": seed,
+                **beyond_default(p.test_images),
             }
             for name, data in available(p.datasets).items()
             for net in p.nets

@@ -236,6 +236,8 @@ class PhaseDiagram(lab.Experiment):
             _displacement_figure(table),
             _fold_figure(table),
             _folding_figure(table),
+            _samples_figure(),
+            *(_lattice_figure(heat) for heat in (0.3, 10.0)),
             _noise_figure(),
             _interpolation_figure(),
         ]
@@ -395,6 +397,65 @@ def _folding_figure(table: Table) -> Figure:
     return figure
 
 
+def _samples_figure() -> Figure:
+    """Fig. 1 as points: one digit deformed over the plane of c and T."""
+    import torch
+
+    from symscape import diffeo
+    from symscape.datasets import load
+
+    figure = Figure(
+        "samples",
+        "One digit over the plane of c and T",
+        "Pixels that are more dark than bright of one digit (Fig. 1), deformed with c = 2, 4 and 8 "
+        "from left to right, and with temperatures from a tenth of T_min (below) over the middle "
+        "of the acceptable region to ten times T_max (above).",
+        Axis("x", "pixels"),
+        Axis("y", "pixels"),
+    )
+    digit = torch.from_numpy(load("mnist-sample").images[:1]).double().div(255)
+    n = digit.shape[-1]
+    names = ("too small to be seen", "acceptable", "folded over")
+    points: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for column, c in enumerate((2, 4, 8)):
+        low, high = diffeo.acceptable_range(c, n)
+        for row, (name, T) in enumerate(
+            zip(names, (0.1 * low, math.sqrt(low * high), 10 * high), strict=True)
+        ):
+            ensemble = diffeo.MaximumEntropy(T, c, outside="allow")
+            deformed = ensemble.deform(digit, diffeo.sample_seeds(0, 1).reshape(()))
+            y, x = (deformed[0] > 0.5).nonzero().numpy().T
+            points[name].append(np.stack([x + 1.2 * n * column, n - y + 1.2 * n * row]))
+    for name in names:
+        figure.measured(name, *np.concatenate(points[name], axis=1))
+    return figure
+
+
+def _lattice_figure(heat: float) -> Figure:
+    """Fig. 9 as lines: where the points of a lattice are read, s - tau(s), c = 3."""
+    from symscape import diffeo
+
+    n, step, c = 61, 5, 3
+    T = heat * diffeo.acceptable_range(c, n).high
+    field = diffeo.MaximumEntropy(T, c, outside="allow").fields(n, diffeo.sample_seeds(0, 1))[0]
+    grid = np.arange(n)
+    x, y = grid - field[0].numpy(), grid[:, None] - field[1].numpy()
+    what = "folds over" if heat > 1 else "does not fold over"
+    figure = Figure(
+        f"lattice-{'above' if heat > 1 else 'below'}",
+        f"A lattice at {heat:g} T_max",
+        f"Where the points of a lattice are read, s - tau(s), c = 3: the field {what} (Fig. 9).",
+        Axis("x", "pixels"),
+        Axis("y", "pixels"),
+    )
+    for name, u, v in (("rows", x[::step], y[::step]), ("columns", x.T[::step], y.T[::step])):
+        # one line there and back: its turns lie on the frame, which does not move
+        for part in (u, v):
+            part[1::2] = part[1::2, ::-1].copy()
+        figure.measured(name, u.ravel(), v.ravel(), mode="lines")
+    return figure
+
+
 def _noise_figure() -> Figure:
     """Fig. 2 as numbers: deformed and noisy copies of one digit lie on the same sphere."""
     import torch
@@ -412,7 +473,7 @@ def _noise_figure() -> Figure:
     )
     digit = torch.from_numpy(load("mnist-sample").images[:1]).double().div(255)
     seeds = diffeo.sample_seeds(0, 60)
-    deformed = diffeo.MaximumEntropy.from_displacement(1.0, 3, 28).deform(digit, seeds)[:, None]
+    deformed = diffeo.MaximumEntropy.from_displacement(1.0, 3, 28).deform(digit, seeds)
     noise = diffeo.matched_noise(digit[None].expand(60, 1, 28, 28), deformed, seeds)
     norms = [part.flatten(1).norm(dim=1).numpy() for part in (deformed - digit, noise)]
     figure.measured("60 copies", *norms)
