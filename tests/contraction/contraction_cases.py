@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import random
@@ -45,6 +46,15 @@ def make_product(
     )
     lengths = (mul1 * dims[0] + 2, mul2 * dims[1] + 1, mul * dims[2] + 3)
     return Product(*lengths, numel + 2 if weighted else 0, (path,))
+
+
+def partly_weighted(mode: str, mul1: int, mul2: int, *, dims: tuple = (3, 2, 5)) -> Product:
+    """Two paths that differ in their output: one with weights, one without."""
+    product = make_product(mode, mul1, mul2, dims=dims)
+    (path,) = product.paths
+    out = Segment(path.out.end, path.out.mul, path.out.dim)
+    paths = (path, dataclasses.replace(path, out=out, weight=None, coefficient=1.3))
+    return dataclasses.replace(product, dim_out=out.end + 1, paths=paths)
 
 
 def random_inputs(

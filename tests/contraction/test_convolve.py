@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from contraction_cases import make_product, random_inputs
+from contraction_cases import make_product, partly_weighted, random_inputs
 from torch import Tensor
 
 from symscape.contraction import Product, contract, convolve
@@ -81,6 +81,40 @@ def test_derivatives(backend: str, weights: str) -> None:
 
     assert torch.autograd.gradcheck(function, inputs)
     assert torch.autograd.gradgradcheck(function, inputs)
+
+
+@pytest.mark.parametrize("weights", ["shared", "own"])
+@pytest.mark.parametrize("mode", ["uvu", "uvw", "uuu"])
+def test_derivatives_beside_paths_without_weights(mode: str, weights: str) -> None:
+    product = partly_weighted(mode, 3, 2)
+    source, destination = graph("unsorted")
+    leaves = [t.requires_grad_() for t in inputs_of(product, weights) if t is not None]
+    found = []
+    for backend in BACKENDS:
+        out = convolve(product, *leaves, source, destination, NODES, backend=backend)
+        results, loss = [out], (out**2).sum()
+        for _ in range(2):
+            results += torch.autograd.grad(loss, leaves, create_graph=True)
+            loss = sum((t**2).sum() for t in results[-3:])
+        found.append([*results, *torch.autograd.grad(loss, leaves)])
+    for reference, fast in zip(*found):
+        torch.testing.assert_close(fast, reference, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_strides_of_the_ends(backend: str, dtype: torch.dtype) -> None:
+    """Columns of an array of edges, and one node that is the source of all."""
+    product = make_product("uvu", 3, 1)
+    x, y, w = inputs_of(product, "own")
+    x.requires_grad_()
+    ends = torch.stack(graph("unsorted"), 1).to(dtype)
+    for source in (ends[:, 0], ends[3, 0].expand(EDGES)):
+        found = []
+        for index in ((source, ends[:, 1]), (source.contiguous(), ends[:, 1].contiguous())):
+            out = convolve(product, x, y, w, *index, NODES, backend=backend)
+            found.append([out, *torch.autograd.grad((out**2).sum(), x)])
+        torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
 
 
 def test_deterministic() -> None:

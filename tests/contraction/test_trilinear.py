@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 import torch
-from contraction_cases import brute_force, make_product, random_inputs
+from contraction_cases import brute_force, make_product, partly_weighted, random_inputs
 
 from symscape.contraction import (
     MODES,
@@ -74,6 +74,25 @@ def test_three_derivatives_agree(mode: str, weights: str) -> None:
         torch.testing.assert_close(fast, reference, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("weights", ["shared", "own"])
+@pytest.mark.parametrize("mode", MODES)
+def test_three_derivatives_beside_paths_without_weights(mode: str, weights: str) -> None:
+    """The output is affine in the weights: its constant part has no derivative in them."""
+    product = partly_weighted(mode, 3, 2)
+    inputs = [t.requires_grad_() for t in random_inputs(product, 3, weights) if t is not None]
+    found = []
+    for backend in BACKENDS:
+        out = contract(product, *inputs, backend=backend)
+        torch.testing.assert_close(out, brute_force(product, *inputs), rtol=1e-12, atol=1e-12)
+        results, loss = [out], (out**2).sum()
+        for _ in range(2):
+            results += torch.autograd.grad(loss, inputs, create_graph=True)
+            loss = sum((t**2).sum() for t in results[-3:])
+        found.append([*results, *torch.autograd.grad(loss, inputs)])
+    for reference, fast in zip(*found):
+        torch.testing.assert_close(fast, reference, rtol=1e-11, atol=1e-11)
+
+
 @pytest.mark.parametrize("missing", ["x", "y", "w"])
 def test_partial_derivatives(missing: str) -> None:
     """A gradient that nobody asks for changes none of the others."""
@@ -133,6 +152,13 @@ def test_right(backend: str, mode: str) -> None:
     assert matrix.shape == (5, product.dim_in1, product.dim_out)
     expected = contract(product, x, y, w, backend=backend)
     torch.testing.assert_close((x[:, None] @ matrix)[:, 0], expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("weights", ["shared", "own"])
+def test_right_of_no_samples(weights: str) -> None:
+    product = make_product("uvu", 3, 2)
+    _, y, w = random_inputs(product, 0, weights)
+    assert contract_right(product, y, w).shape == (0, product.dim_in1, product.dim_out)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

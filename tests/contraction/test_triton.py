@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from contraction_cases import make_product, random_inputs
+from contraction_cases import make_product, partly_weighted, random_inputs
 from torch import Tensor
 
 from symscape.contraction import MODES, available_backends, contract, convolve
@@ -47,6 +47,22 @@ def test_modes(mode: str, weights: str) -> None:
         expected = up_to_second(contract(product, *inputs, backend="reference"), inputs)
         for a, b in zip(found, expected):
             torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("weights", ["shared", "own"])
+@pytest.mark.parametrize("mode", ["uvu", "uvw", "uuu"])
+def test_three_derivatives_beside_paths_without_weights(mode: str, weights: str) -> None:
+    product = partly_weighted(mode, 3, 2, dims=(2, 1, 2))
+    inputs = [t.requires_grad_() for t in random_inputs(product, 2, weights) if t is not None]
+    leaves = moved(inputs)
+    found = []
+    for given, backend in ((leaves, "cuda"), (inputs, "reference")):
+        gradient = torch.autograd.grad(
+            (contract(product, *given, backend=backend) ** 2).sum(), given, create_graph=True
+        )
+        found.append(up_to_second(torch.cat([t.flatten() for t in gradient]), given))
+    for a, b in zip(*found):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("mode", ["uvu", "uvv", "uuu", "uvuv"])
@@ -107,7 +123,7 @@ def test_graphs(mode: str, mul1: int, mul2: int, weights: str) -> None:
 
     def run(leaves: list[Tensor], device: str, backend: str) -> list[Tensor]:
         x, y, w = (*leaves, None)[:3]
-        ends = source.to(device), destination.to(device)
+        ends = torch.stack([source, destination], 1).to(device).unbind(1)  # not consecutive
         return up_to_second(convolve(product, x, y, w, *ends, nodes, backend=backend), leaves)
 
     found = run(leaves, DEVICE, "cuda")

@@ -7,7 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["check_features", "check_indices", "check_like", "check_weight", "promoted"]
+__all__ = [
+    "check_features",
+    "check_indices",
+    "check_like",
+    "check_range",
+    "check_weight",
+    "promoted",
+]
 
 
 def check_features(tensor: Tensor, length: int, name: str, axis: str) -> None:
@@ -44,20 +51,22 @@ def check_like(tensor: Tensor | None, like: Tensor, name: str, like_name: str) -
         )
 
 
-def check_indices(index: Tensor, edges: int, nodes: int, name: str) -> None:
-    """One node of ``0 <= index < nodes`` for each edge."""
+def check_indices(index: Tensor, edges: int, name: str) -> None:
+    """An integer for each edge."""
     if index.shape != (edges,) or index.dtype not in (torch.int64, torch.int32):
         raise ValueError(
             f"{name} must be an int64 or int32 tensor of shape (edges = {edges},); got "
             f"{index.dtype} of shape {tuple(index.shape)}"
         )
-    # a traced program cannot branch on values; it is checked when it is traced with real ones
-    if edges and not torch.compiler.is_compiling() and type(index) is Tensor:
-        low, high = int(index.min()), int(index.max())
-        if low < 0 or high >= nodes:
-            raise ValueError(
-                f"{name} must be within 0 and {nodes - 1}, the nodes; got {low} to {high}"
-            )
+
+
+def check_range(index: Tensor, nodes: int, name: str) -> None:
+    """Nodes of ``0 <= index < nodes``: kernels read and write where they point."""
+    if not index.numel():
+        return
+    low, high = int(index.min()), int(index.max())
+    if low < 0 or high >= nodes:
+        raise ValueError(f"{name} must be within 0 and {nodes - 1}, the nodes; got {low} to {high}")
 
 
 def promoted(*tensors: Tensor | None) -> tuple[Any, ...]:

@@ -14,11 +14,13 @@ from symscape.contraction._arguments import (
     check_features,
     check_indices,
     check_like,
+    check_range,
     check_weight,
     promoted,
 )
+from symscape.contraction._context import is_eager
 from symscape.contraction._mixing import mix_rows
-from symscape.contraction._ops import derivatives, edge_order
+from symscape.contraction._ops import derivatives, edge_order, nodes_of_edges
 from symscape.contraction._product import Mixing, Product
 
 __all__ = ["available_backends", "contract", "contract_right", "convolve", "mix"]
@@ -147,8 +149,8 @@ def convolve(
         )
     if num_nodes < 0:
         raise ValueError(f"num_nodes must not be negative; got {num_nodes}")
-    check_indices(source, edges, x.shape[0], "source")
-    check_indices(destination, edges, num_nodes, "destination")
+    check_indices(source, edges, "source")
+    check_indices(destination, edges, "destination")
     x, y, weight = promoted(x, y, weight)
     check_like(y, x, "y", "x")
     check_like(weight, x, "weight", "x")
@@ -158,10 +160,20 @@ def convolve(
                 f"{name} and x must be on the same device; got {index.device} and {x.device}"
             )
     chosen = _backend(backend, x)
-    graph = (source.long(), destination.long(), num_nodes)
+    source = _nodes(source, x.shape[0], "source")
+    destination = _nodes(destination, num_nodes, "destination")
+    graph = (source, destination, num_nodes)
     if chosen == "reference":
         return _without_autocast(_reference.convolve_reference, product, x, y, weight, *graph)
     return _without_autocast(_lowered_convolve, product, x, y, weight, *graph, chosen)
+
+
+def _nodes(index: Tensor, nodes: int, name: str) -> Tensor:
+    """The ends of the edges as the kernels take them: 64 bits, side by side, within range."""
+    if not is_eager((index,)):
+        return nodes_of_edges(index, nodes, name)
+    check_range(index, nodes, name)
+    return index.long().contiguous()
 
 
 def mix(mixing: Mixing, x: Tensor, weight: Tensor, *, backend: str | None = None) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from symscape.contraction._compile import Function, compiled
+from symscape.contraction._context import is_eager, is_traced
 from symscape.contraction._memory import empty
 from symscape.contraction._mixing_kernels import ENTRY, product_source, weight_source
 from symscape.contraction._product import Mixing, MixingPath, mixing_of
@@ -43,13 +44,13 @@ def mix_rows(mixing: Mixing, x: Tensor, weight: Tensor) -> Tensor:
 
 
 def _product(key: str, x: Tensor, weight: Tensor, transposed: bool) -> Tensor:
-    if torch.compiler.is_compiling():
+    if is_traced():
         return _product_op(key, x, weight, transposed)
     return _Product.apply(key, x, weight, transposed)
 
 
 def _gradient(key: str, x: Tensor, g: Tensor) -> Tensor:
-    if torch.compiler.is_compiling():
+    if is_traced():
         return _gradient_op(key, x, g)
     return _Gradient.apply(key, x, g)
 
@@ -198,12 +199,6 @@ def _one_by_one(
         for entry in range(info.batch_size)
     ]
     return torch.stack(pieces), 0
-
-
-def is_eager(tensors: tuple) -> bool:
-    """Whether the tensors have memory and nobody records what is done with them."""
-    plain = all(type(t) in (Tensor, torch.nn.Parameter) for t in tensors if t is not None)
-    return plain and not torch._C._len_torch_dispatch_stack()
 
 
 def _run_product(key: str, x: Tensor, weight: Tensor, transposed: bool) -> Tensor:

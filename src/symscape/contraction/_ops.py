@@ -1,8 +1,10 @@
 """The form's derivatives as operators of torch: differentiable, and opaque to its compilers.
 
-The form ``F(x, y, W, g) = <g, out(x, y, W)>`` is linear in each argument. The operator evaluates
-some of its partial derivatives, or those of its variation along tangents of x, y and W. Any
-derivative of these is again a sum of such terms, which makes the set closed.
+The form ``F(x, y, W, g) = <g, out(x, y, W)>`` is linear in x, y and g. In W it is linear where all
+paths have weights, else affine: its variation along a direction of W is the form of the paths with
+weights, with the direction in the place of W. The operator evaluates some of its partial
+derivatives, or those of its variation along tangents of x, y and W. Any derivative of these is
+again a sum of such terms, which makes the set closed.
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ import torch
 from torch import Tensor
 
 from symscape.contraction import _cpu, _cuda
+from symscape.contraction._arguments import check_range
+from symscape.contraction._context import is_eager, is_traced
 from symscape.contraction._mixed import evaluate_mixed
-from symscape.contraction._mixing import is_eager
-from symscape.contraction._product import product_of
+from symscape.contraction._product import product_of, weighted_part
 
-__all__ = ["derivatives", "edge_order"]
+__all__ = ["derivatives", "edge_order", "nodes_of_edges"]
 
 _VARIABLE = {"gx": "x", "gy": "y", "gw": "w", "out": "g"}
 _GRADIENT = {variable: name for name, variable in _VARIABLE.items()}
@@ -67,19 +70,17 @@ def form(
 def _(
     key: str, backend: str, outputs: str, nodes: int, x: Any, y: Any, w: Any, g: Any, *rest: Any
 ) -> list[Tensor]:
-    product = product_of(key)
-    rows = x.shape[0] if rest[3] is None else nodes
-    shapes = {
-        "out": (rows, product.dim_out),
-        "gx": (x.shape[0], product.dim_in1),
-        "gy": (y.shape[0], product.dim_in2),
-    }
-    return [
-        torch.empty_like(w, memory_format=torch.contiguous_format)
-        if name == "gw"
-        else x.new_empty(shapes[name])
-        for name in outputs.split()
-    ]
+    shapes = _shapes(key, nodes, x, y, w, rest[3])
+    return [x.new_empty(shapes[name]) for name in outputs.split()]
+
+
+def _shapes(
+    key: str, nodes: int, x: Tensor, y: Tensor, w: Tensor | None, source: Tensor | None
+) -> dict[str, Sequence[int]]:
+    rows = x.shape[0] if source is None else nodes
+    like = {"gx": x, "gy": y, "gw": w}
+    shapes = {name: tensor.shape for name, tensor in like.items() if tensor is not None}
+    return {"out": (rows, product_of(key).dim_out), **shapes}
 
 
 def _evaluate(key: str, backend: str, outputs: str, nodes: int, *tensors: Any) -> list[Tensor]:
@@ -135,11 +136,11 @@ def _jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
     names = ctx.outputs.split()
     found: dict[str, Tensor] = {}
 
-    def add(wanted: list[str], arguments: dict[str, Tensor]) -> None:
+    def add(wanted: list[str], arguments: dict[str, Tensor], key: str) -> None:
         if not wanted:
             return
         given = [arguments.get(name) for name in _ARGUMENTS]
-        parts = derivatives(ctx.key, ctx.backend, " ".join(wanted), ctx.nodes, *given, *saved[7:])
+        parts = derivatives(key, ctx.backend, " ".join(wanted), ctx.nodes, *given, *saved[7:])
         for name, part in zip(wanted, parts):
             found[name] = found[name] + part if name in found else part
 
@@ -151,8 +152,13 @@ def _jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
                 continue
             others = [n for n in names if term.get(_VARIABLE[n], _VARIABLE[n]) == _VARIABLE[n]]
             arguments = {s: values[n] for s, n in term.items()} | {slot: along[variable]}
-            add([name for name in others if _VARIABLE[name] != slot], arguments)
-    return tuple(found.get(name) for name in names)
+            wanted = [name for name in others if _VARIABLE[name] != slot]
+            add(wanted, arguments, _key_of(ctx.key, term | {slot: f"t{variable}"}))
+    # torch.func takes no tangent that is missing, like that of gx along x, which it does not hold
+    shapes = _shapes(ctx.key, ctx.nodes, saved[0], saved[1], saved[2], saved[7])
+    return tuple(
+        found[name] if name in found else saved[0].new_zeros(shapes[name]) for name in names
+    )
 
 
 def _derivatives(
@@ -165,9 +171,12 @@ def _derivatives(
 ) -> dict[str, Tensor]:
     """Gradient of sum <cotangent, output>: the variation of the form along the cotangents."""
 
-    def call(outputs: list[str], **arguments: Tensor) -> Sequence[Tensor]:
+    def call(
+        outputs: list[str], term: dict[str, str], arguments: dict[str, Tensor]
+    ) -> Sequence[Tensor]:
         given = [arguments.get(name) for name in _ARGUMENTS]
-        return derivatives(*which, " ".join(outputs), nodes, *given, *edges)
+        key = _key_of(which[0], term)
+        return derivatives(key, which[1], " ".join(outputs), nodes, *given, *edges)
 
     base = {name: tensor for name, tensor in values.items() if name in "xyw"}
     tangents = {name[1]: tensor for name, tensor in values.items() if name[0] == "t"}
@@ -176,10 +185,10 @@ def _derivatives(
         if not names:
             return {}
         if set(cotangents) == {"g"}:
-            return dict(zip(wanted, call(names, **base, g=cotangents["g"])))
+            return dict(zip(wanted, call(names, {}, base | cotangents)))
         if "g" not in cotangents:
             moved = {f"t{variable}": tangent for variable, tangent in cotangents.items()}
-            return dict(zip(wanted, call(names, **base, g=values["g"], **moved)))
+            return dict(zip(wanted, call(names, {}, {**base, "g": values["g"], **moved})))
     return _terms(call, base, values.get("g"), tangents, cotangents, wanted)
 
 
@@ -206,9 +215,14 @@ def _terms(
         names = [_GRADIENT[slot] for slot in slots]
         # the derivative with respect to g needs no g, and a term without g has no other
         arguments = {slot: values[name] for slot, name in term.items() if name in values}
-        for name, part in zip(slots.values(), call(names, **arguments)):
+        for name, part in zip(slots.values(), call(names, term, arguments)):
             found[name] = found[name] + part if name in found else part
     return found
+
+
+def _key_of(key: str, term: dict[str, str]) -> str:
+    """The product of a term: only its paths with weights where a direction takes their place."""
+    return weighted_part(key) if term.get("w", "w") != "w" else key
 
 
 def _varied(
@@ -297,9 +311,21 @@ _Form.forward.__signature__ = inspect.signature(_Form.forward)  # type: ignore[a
 
 def derivatives(*args: Any) -> Sequence[Tensor]:
     """`form`, in the way that suits what is going on: eager, compiled, or `torch.func`."""
-    if torch.compiler.is_compiling():
+    if is_traced():
         return form(*args)
     return _Form.apply(*args)
+
+
+@torch.library.custom_op("symscape::nodes_of_edges", mutates_args=())
+def nodes_of_edges(index: Tensor, nodes: int, name: str) -> Tensor:
+    """The index as consecutive 64-bit integers, checked when a recorded program runs."""
+    check_range(index, nodes, name)
+    return index.to(torch.int64, memory_format=torch.contiguous_format, copy=True)
+
+
+@nodes_of_edges.register_fake
+def _(index: Tensor, nodes: int, name: str) -> Tensor:
+    return index.new_empty(index.shape, dtype=torch.int64)
 
 
 @torch.library.custom_op("symscape::edge_order", mutates_args=())

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import itertools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ __all__ = [
     "mixing_of",
     "path_shape",
     "product_of",
+    "weighted_part",
 ]
 
 Table = tuple[tuple[int, int, int, float], ...]
@@ -265,6 +266,14 @@ def product_of(key: str) -> Product:
         ValueError: no such product was made in this process.
     """
     return _found(_products, key)
+
+
+@functools.lru_cache(maxsize=4096)
+def weighted_part(key: str) -> str:
+    """Key of the paths of a product that have weights: what of it depends on the weights."""
+    product = product_of(key)
+    paths = tuple(path for path in product.paths if path.weight is not None)
+    return key if len(paths) == len(product.paths) else replace(product, paths=paths).key
 
 
 def mixing_of(key: str) -> Mixing:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from symscape.contraction._context import keeps_tensors
 from symscape.contraction._product import Mixing, Path, Product, Segment, Table
 
 __all__ = ["contract_reference", "contract_right_reference", "convolve_reference", "mix_reference"]
@@ -45,10 +46,10 @@ def contract_right_reference(product: Product, y: Tensor, weight: Tensor | None)
     """The matrix of ``x -> contract(product, x, y, weight)``, by columns, for y (z, dim_in2)."""
     z, n = y.shape[0], product.dim_in1
     unit = torch.eye(n, dtype=y.dtype, device=y.device)
-    x = unit.expand(z, n, n).reshape(z * n, n)
-    rows = y[:, None].expand(z, n, product.dim_in2).reshape(z * n, product.dim_in2)
+    x = unit.expand(z, n, n).flatten(0, 1)
+    rows = y[:, None].expand(z, n, product.dim_in2).flatten(0, 1)
     if weight is not None and weight.ndim == 2:
-        weight = weight[:, None].expand(z, n, product.weight_numel).reshape(z * n, -1)
+        weight = weight[:, None].expand(z, n, product.weight_numel).flatten(0, 1)
     return contract_reference(product, x, rows, weight).reshape(z, n, product.dim_out)
 
 
@@ -118,9 +119,8 @@ def _assemble(pieces: list[tuple[Segment, Tensor]], length: int, like: Tensor) -
 
 
 def _dense(table: Table, dims: tuple[int, int, int], like: Tensor) -> Tensor:
-    # a tensor made while torch traces belongs to the trace, so it must not go into the cache
-    traced = torch.compiler.is_compiling() or type(like) not in (Tensor, torch.nn.Parameter)
-    build = _dense_tensor.__wrapped__ if traced else _dense_tensor
+    kept = keeps_tensors() and type(like) in (Tensor, torch.nn.Parameter)
+    build = _dense_tensor if kept else _dense_tensor.__wrapped__
     return build(table, dims, like.dtype, like.device)
 
 
@@ -131,4 +131,5 @@ def _dense_tensor(
     values = [[[0.0] * dims[2] for _ in range(dims[1])] for _ in range(dims[0])]
     for i, j, k, value in table:
         values[i][j][k] += value
-    return torch.tensor(values, dtype=dtype, device=device)
+    with torch.inference_mode(False):  # it may be saved for gradients later
+        return torch.tensor(values, dtype=dtype, device=device)
