@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from symscape.math import moment, normalize2mom
+from symscape.math._moment import _quadrature, _samples
 from symscape.math._sampled_constants import SAMPLED_CONSTANTS
 
 
@@ -151,3 +152,15 @@ def test_what_cannot_be_normalized_is_refused() -> None:
         normalize2mom(torch.zeros_like)
     with pytest.raises(ValueError, match="element by element"):
         moment(torch.sum, 2)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_samples_and_nodes_belong_to_no_mode(exact: bool) -> None:
+    """Those that are first asked for in inference mode serve gradients, too."""
+    for kept in (_samples, _quadrature):
+        kept.cache_clear()
+    with torch.inference_mode():
+        expected = moment(torch.tanh, 2, exact=exact)
+    scale = torch.ones((), requires_grad=True)
+    found = moment(lambda z: scale * torch.tanh(z), 2, exact=exact)
+    torch.testing.assert_close(torch.autograd.grad(found, scale)[0], 2 * expected)

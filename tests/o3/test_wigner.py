@@ -7,9 +7,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import hessian, jvp
 
 from symscape import o3
-from symscape.o3._wigner import wigner_D_from_matrix
+from symscape.o3._wigner import _cached_constant, wigner_D_from_matrix
 
 F64 = torch.float64
 TRIPLES = [
@@ -202,3 +204,33 @@ def test_D_under_compile_without_graph_breaks():
             value = f(leaf)
             found.append((value, *torch.autograd.grad(value.square().sum() + value.sum(), leaf)))
         torch.testing.assert_close(*found)
+
+
+def _of_angles(x):
+    return o3.wigner_D(3, x[0], x[1], x[2])
+
+
+def _of_matrix(x):
+    return o3.Irreps("2e+3o").D_from_matrix(x)
+
+
+@pytest.mark.parametrize("first", ["transform", "fake tensors", "inference"])
+def test_constants_belong_to_no_transform_or_mode(first):
+    """Those that are first asked for in a transform or a mode serve other calls, too."""
+    for f, x in ((_of_angles, torch.rand(3)), (_of_matrix, o3.rand_matrix())):
+        _cached_constant.cache_clear()
+        if first == "transform":
+            hessian(lambda x, f=f: f(x).pow(3).sum())(x)
+        elif first == "inference":
+            with torch.inference_mode():
+                f(x)
+        else:
+            with FakeTensorMode() as mode:
+                f(mode.from_tensor(x))
+        D, change = jvp(f, (x,), (x,))
+        leaf = x.clone().requires_grad_()
+        out = f(leaf)
+        assert type(out) is torch.Tensor
+        torch.testing.assert_close(out, D)
+        (gradient,) = torch.autograd.grad(out.pow(2).sum(), leaf)
+        torch.testing.assert_close((gradient * x).sum(), (2 * D * change).sum(), atol=1e-4, rtol=0)

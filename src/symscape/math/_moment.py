@@ -8,6 +8,7 @@ from types import BuiltinFunctionType, FunctionType
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from symscape.math._sampled_constants import sampled_constant
@@ -59,9 +60,9 @@ def moment(
     """
     dtype = torch.get_default_dtype() if dtype is None else dtype
     device = torch.get_default_device() if device is None else device
-    z, weights = _quadrature() if exact else (_samples(), None)
+    nodes, weights = _quadrature() if exact else (_samples(), None)
     # a copy: the samples are kept, and a function may work in place
-    z = z.to(dtype=dtype, device=device, copy=True)
+    z = torch.tensor(nodes, dtype=dtype, device=device)
     values = f(z)
     if values.shape != z.shape:
         raise ValueError(
@@ -71,7 +72,7 @@ def moment(
     powers = values.pow(n)
     if weights is None:
         return powers.mean()
-    return powers @ weights.to(dtype=dtype, device=device)
+    return powers @ torch.tensor(weights, dtype=dtype, device=device)
 
 
 class normalize2mom(torch.nn.Module):
@@ -141,17 +142,20 @@ def _compute_constant(f: _Function, exact: bool) -> float:
 _cached_constant = lru_cache(maxsize=64)(_compute_constant)
 
 
+# arrays, as a tensor may belong to a mode or transform of torch in which it is first asked for
+
+
 @lru_cache(maxsize=1)
-def _samples() -> Tensor:
+def _samples() -> NDArray[np.float64]:
     generator = torch.Generator().manual_seed(_SEED)
-    return torch.randn(_SAMPLES, generator=generator, dtype=torch.float64, device="cpu")
+    return torch.randn(_SAMPLES, generator=generator, dtype=torch.float64, device="cpu").numpy()
 
 
 @lru_cache(maxsize=1)
-def _quadrature() -> tuple[Tensor, Tensor]:
+def _quadrature() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Nodes, and weights that contain the normal density."""
     nodes, weights = np.polynomial.legendre.leggauss(_NODES_PER_PANEL)
     middles = np.arange(-_LAST_PANEL, _LAST_PANEL)[:, None] + 0.5
-    z = torch.from_numpy((middles + nodes / 2.0).ravel())
-    panel = torch.from_numpy(np.tile(weights / 2.0, 2 * _LAST_PANEL))
-    return z, panel * torch.exp(-z * z / 2.0) / (2.0 * torch.pi) ** 0.5
+    z = (middles + nodes / 2.0).ravel()
+    panel = np.tile(weights / 2.0, 2 * _LAST_PANEL)
+    return z, panel * np.exp(-z * z / 2.0) / (2.0 * np.pi) ** 0.5
