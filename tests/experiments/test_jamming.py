@@ -39,7 +39,7 @@ def run(
     modes = np.linspace(-1, 1, N) if activation == "relu" else np.linspace(-0.86, 1.14, N)
     overlaps = -(random.uniform(0, 2, P) ** 1.25)  # gaps with density |Delta|^-0.2
     overlaps[:n_delta] = random.uniform(0, 1, n_delta) ** (1 / 1.3)  # z^0.3
-    point = {"activation": activation, "L": L, "P": P, "seed": seed}
+    point = {"activation": activation, "L": L, "P": P, "seed": seed, "steps": int(STEPS[-1])}
     return Row(
         point,
         {
@@ -53,6 +53,7 @@ def run(
             "status": "out_of_budget",
             "history_step": STEPS,
             "history_loss": np.full(len(STEPS), loss),
+            "history_n_delta": np.full(len(STEPS), n_delta),
             "overlaps": overlaps,
             "eigenvalues_hp": modes * math.sqrt(loss),
             "eigenvalues_h0": np.r_[np.zeros(N - n_delta), np.linspace(1, 2, n_delta)],
@@ -61,6 +62,7 @@ def run(
             "n_effective": N,
             "preactivations": np.ones((L, 70)),
             "preactivations_fresh": np.ones((L, 70)),
+            "cusp_masses": np.full(L, 0.1),
             "n_cusps": N // 5,
             "n_cusps_fresh": 1,
             "ks_outside_peak": 0.01,

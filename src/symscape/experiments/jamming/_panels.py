@@ -14,6 +14,9 @@ from symscape.lab import Axis, Figure, Row, Table
 
 Array = NDArray[np.float64]
 
+SNAPSHOTS = (0.01, 0.1, 0.6, 1.0)
+"""Shares of the steps at which runs are compared; the rate is constant up to the third."""
+
 _RATIO = Axis("P/N")
 _LOSS = Axis("loss", log=True)
 _UNSATISFIED = Axis("N_Delta/N")
@@ -92,7 +95,41 @@ def jump_figures(
     if height is not None and against_loss.series:
         low = min(row["loss"] for row in near.unfitted(table))
         against_loss.thesis("thesis, loss to 0", [low, 10 * low], [height, height])
-    return [against_ratio, against_loss, wrong]
+    return [against_ratio, against_loss, wrong, _in_time(rows, what, prefix)]
+
+
+def _in_time(rows: Sequence[Row], what: str, prefix: str) -> Figure:
+    """Fig. 6a at several times: the shallowest nets, means over the runs of a ratio."""
+    figure = Figure(
+        f"{prefix}unsatisfied-in-time",
+        f"Unsatisfied patterns per parameter during training, {what}",
+        "The thesis's figure has such snapshots: runs at smaller P/N reach zero first, and the "
+        "transition moves up as time goes on, ever more slowly. Means over seeds; the rate is "
+        "lowered in the last two fifths of the steps.",
+        _RATIO,
+        _UNSATISFIED,
+        ordered=True,
+    )
+    if not rows:
+        return figure
+    shallow = Table(row for row in rows if row["L"] == min(r["L"] for r in rows))
+    for share in SNAPSHOTS:
+        ratios, heights = [], []
+        for (P,), some in shallow.groups("P"):
+            ratios.append(P / some.rows[0]["n_weights"])
+            heights.append(np.mean([_unsatisfied_at(row, share) for row in some]))
+        name = f"after {share * shallow.rows[0]['steps']:.0f} steps"
+        figure.measured(name, ratios, heights, mode="lines+markers")
+    return figure
+
+
+def _unsatisfied_at(row: Row, share: float) -> float:
+    """``N_Delta / N`` after a share of the steps; a run that has ended stays as it ended."""
+    steps = np.asarray(row["history_step"])
+    index = np.searchsorted(steps, share * row["steps"], side="right") - 1
+    if near.is_fitted(row) and steps[index] == steps[-1]:
+        return 0.0
+    return float(np.asarray(row["history_n_delta"])[index] / row["n_weights"])
 
 
 def _density(values: Array, edges: Array) -> Array:
@@ -229,19 +266,23 @@ def cusp_figures(rows: Sequence[Row]) -> list[Figure]:
     figure = Figure(
         "preactivations",
         "Pre-activations on training and on fresh data",
-        "Density of log10 |pre-activation| over all layers, runs near jamming. Training data have "
-        "a separate peak of values that the dynamics drove to zero: the cusps. Fresh data do not.",
+        "Density of log10 |pre-activation| in each layer, runs near jamming. Training data have "
+        "a separate peak of values that the dynamics drove to zero: the cusps, with the share of "
+        "the layer's pre-activations in brackets. Fresh data do not.",
         Axis("log10 |pre-activation|"),
         Axis("density", log=True),
     )
-    for name, group, some in _by_depth(rows):
-        edges = PREACTIVATION_EDGES
-        for suffix, field in (("training", "preactivations"), ("fresh", "preactivations_fresh")):
-            counts = np.sum([np.sum(row[field], axis=0) for row in some], axis=0)
-            figure.histogram(
-                f"{name}, {suffix}",
-                edges,
-                counts / (counts.sum() * np.diff(edges)),
-                group=2 * group + (suffix == "fresh"),
-            )
+    group = 0
+    for name, _, some in _by_depth(rows):
+        masses = np.mean([row["cusp_masses"] for row in some], axis=0)
+        for layer, mass in enumerate(masses):
+            for of, field in ((f"{mass:.2g}", "preactivations"), ("", "preactivations_fresh")):
+                counts = np.sum([row[field][layer] for row in some], axis=0)
+                figure.histogram(
+                    f"{name}, layer {layer + 1}, " + (f"training ({of})" if of else "fresh"),
+                    PREACTIVATION_EDGES,
+                    counts / (counts.sum() * np.diff(PREACTIVATION_EDGES)),
+                    group=group,
+                )
+                group += 1
     return [figure]
