@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import pickle
 import subprocess
@@ -25,9 +26,13 @@ SHAPE = (1000, 1000)  # 4 MB
 
 @pytest.fixture(autouse=True)
 def nothing_idle() -> Iterator[None]:
+    # what lies in cycles of other tests must not be freed, and so become idle, during this one
+    gc.collect()
+    gc.disable()
     release_memory()
     yield
     release_memory()
+    gc.enable()
 
 
 def test_used_again() -> None:
@@ -84,6 +89,22 @@ def test_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     del_me = _memory.empty(SHAPE, LIKE)
     del del_me
     assert idle_memory() == 0
+
+
+@pytest.mark.parametrize("mode", ["uvu", "uvw"])
+def test_results_are_no_views(mode: str) -> None:
+    """They can be changed in place while gradients are recorded, those of gradients too."""
+    product = make_product(mode, 16, 1)
+    for rows in (10, 10_000):
+        leaves = [t.requires_grad_() for t in random_inputs(product, rows) if t is not None]
+        out = contract(product, *leaves)
+        expected = torch.autograd.grad(2 * out.sum(), leaves, retain_graph=True)
+        out.mul_(2)[:0] = 0
+        gradients = torch.autograd.grad(out.sum(), leaves, create_graph=True)
+        for gradient, value in zip(gradients, expected):
+            assert not gradient._is_view()
+            torch.testing.assert_close(gradient, value)
+            gradient.mul_(2)
 
 
 def test_results_are_ordinary_tensors() -> None:

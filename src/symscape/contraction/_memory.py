@@ -45,7 +45,8 @@ def empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
     view = (ctypes.c_char * len(block)).from_buffer(block)
     weakref.finalize(view, _give, size, block).atexit = False
     start = -ctypes.addressof(view) % _HUGE_PAGE
-    return torch.frombuffer(view, dtype=like.dtype, count=count, offset=start).view(shape)
+    # in place: a view that a function of autograd returns cannot be changed in place later
+    return torch.frombuffer(view, dtype=like.dtype, count=count, offset=start).resize_(shape)
 
 
 def idle_memory() -> int:

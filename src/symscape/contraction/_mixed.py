@@ -123,7 +123,7 @@ def _linear(
     in_slices(run, len(starts) - 1)
     _idle.extend(scratch)
     if partial is not None:
-        arrays["gw"] = partial.sum(0)[: product.weight_numel]
+        arrays["gw"] = partial[:, : product.weight_numel].sum(0)
     return arrays
 
 

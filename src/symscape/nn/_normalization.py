@@ -10,7 +10,15 @@ from torch import Tensor
 
 from symscape.o3 import Irreps
 from symscape.o3 import _irrepwise_kernels as kernels
-from symscape.o3._irrepwise import has_kernels, recorded, rows_of, runs_of, scale, squares
+from symscape.o3._irrepwise import (
+    has_kernels,
+    recorded,
+    rows_of,
+    runs_of,
+    scale,
+    shaped,
+    squares,
+)
 
 _NORMALIZATIONS = ("component", "norm")
 
@@ -201,7 +209,7 @@ def _forward(
         shift = -mean * module._scalar_irreps.of(factors)
         shift = module._spread(shift if bias is None else shift + bias)
     out = kernels.combine(module._runs, group, [(factors, rows)], shift)
-    return out.view(x.shape), mean, variance, inverse
+    return shaped(out, x.shape[:-1]), mean, variance, inverse
 
 
 class _Normalization(torch.autograd.Function):
@@ -251,7 +259,7 @@ class _Normalization(torch.autograd.Function):
                 factor, other = map(module._scalar_irreps.of, (factors, second))
                 shift = module._spread(-factor * total / group - other * mean)
             terms = [(factors, grads), (second, rows)]
-            of_x = kernels.combine(module._runs, group, terms, shift).view(x.shape)
+            of_x = shaped(kernels.combine(module._runs, group, terms, shift), x.shape[:-1])
         if needed[1]:
             of_weight = (inverse * products).sum(0)
         if needed[2]:

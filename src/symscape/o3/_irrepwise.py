@@ -27,6 +27,7 @@ __all__ = [
     "rows_of",
     "runs_of",
     "scale",
+    "shaped",
     "squares",
     "sum_components",
 ]
@@ -193,19 +194,27 @@ def rows_of(x: Tensor) -> Tensor:
     return x if x.stride(1) == 1 or x.shape[1] == 1 else x.contiguous()
 
 
+def shaped(rows: Tensor, leading: Sequence[int]) -> Tensor:
+    """A new result ``(rows, length)`` with its leading dimensions.
+
+    In place: a view that a function of autograd returns could not be changed in place later.
+    """
+    return rows if len(leading) == 1 else rows.resize_(*leading, rows.shape[1])
+
+
 def _scale(scalars: Tensor, x: Tensor, runs: Runs, shift: Tensor | None) -> Tensor:
     row = None if shift is None else rows_of(shift)
-    return kernels.combine(runs, 1, [(rows_of(scalars), rows_of(x))], row).view(x.shape)
+    return shaped(kernels.combine(runs, 1, [(rows_of(scalars), rows_of(x))], row), x.shape[:-1])
 
 
 def _gate(first: Tensor, scalars: Tensor, x: Tensor, constants: Tensor, runs: Runs) -> Tensor:
     out = kernels.gate(runs, rows_of(first), rows_of(scalars), rows_of(x), constants)
-    return out if x.ndim == 2 else out.view(*x.shape[:-1], out.shape[1])
+    return shaped(out, x.shape[:-1])
 
 
 def _inner(x: Tensor, y: Tensor | None, runs: Runs) -> Tensor:
     out = kernels.inner(runs, 1, rows_of(x), None if y is None else rows_of(y))
-    return out.view(*x.shape[:-1], out.shape[-1])
+    return shaped(out, x.shape[:-1])
 
 
 def _inner_over_rows(x: Tensor, y: Tensor, runs: Runs) -> Tensor:
