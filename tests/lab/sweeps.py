@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -55,3 +56,13 @@ def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
+
+
+def one_sentence(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """The command ended with status 2 and one sentence on stderr."""
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("symscape: ")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr

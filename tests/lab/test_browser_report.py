@@ -142,12 +142,14 @@ def test_a_change_of_the_color_scheme_recolors_page_and_figures(browser: Any, re
     with Visit(browser, report / "experiments/sample-jump.html", "light") as visit:
         light = visit.page.evaluate(look)
         visit.page.emulate_media(color_scheme="dark")
-        visit.page.wait_for_timeout(300)
+        visit.page.wait_for_function(
+            f"light => ({look})().every((color, i) => color !== light[i])", arg=light
+        )
         dark = visit.page.evaluate(look)
-        assert all(a != b for a, b in zip(light, dark)), (light, dark)
         visit.page.emulate_media(color_scheme="light")
-        visit.page.wait_for_timeout(300)
-        assert visit.page.evaluate(look) == light
+        visit.page.wait_for_function(
+            f"light => ({look})().every((color, i) => color === light[i])", arg=light
+        )
     with Visit(browser, report / "experiments/sample-jump.html", "dark") as visit:
         assert visit.page.evaluate(look) == dark
 

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 from demo_experiment import Demo
-from sweeps import callers, calls, contents, finished, undisturbed, wait_until
+from sweeps import (
+    callers,
+    calls,
+    contents,
+    finished,
+    one_sentence,
+    undisturbed,
+    wait_until,
+)
 
 from symscape.lab import DaskCluster, InputError, Store, expand, run_experiment
 
@@ -170,6 +178,33 @@ def test_no_scheduler_is_one_sentence(url: str, monkeypatch: pytest.MonkeyPatch)
     from symscape.lab import _dask
 
     monkeypatch.setattr(_dask, "CONNECT_SECONDS", 1)
-    for address in ("tcp://127.0.0.1:1", "nonsense"):
+    for address in ("tcp://127.0.0.1:1", "127.0.0.1:1"):
         with Store(url) as store, pytest.raises(InputError, match="No Dask scheduler answers"):
             run_experiment(Demo(), "smoke", store, DaskCluster(address))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "nonsense", "localhost", "tcp://localhost", "http://x:1", "tcp://:1", "tcp://x:0"],
+)
+def test_what_is_no_address_is_refused_before_a_client_starts(address: str) -> None:
+    with pytest.raises(InputError, match=f"^'{address}' is not the address of a Dask scheduler"):
+        DaskCluster(address)
+
+
+def test_an_encrypted_connection_needs_certificates() -> None:
+    with pytest.raises(InputError, match=r"distributed\.comm\.tls"), DaskCluster("tls://x:8786"):
+        pass
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:8786", "tcp://[::1]:8786", "wss://host.org:443"])
+def test_addresses_that_dask_knows_are_accepted(address: str) -> None:
+    assert DaskCluster(address).address == address
+
+
+@pytest.mark.parametrize("address", ["nonsense", "localhost", "http://x:1", "tls://x:1", ""])
+def test_a_malformed_address_is_one_sentence_of_the_command(
+    symscape: Callable[..., subprocess.CompletedProcess[str]], address: str
+) -> None:
+    done = symscape("run", "demo-line", "--profile", "smoke", "--dask", address)
+    one_sentence(done, f"'{address}'")

@@ -14,23 +14,20 @@ import psutil
 import pytest
 import sqlalchemy as sa
 from demo_experiment import Demo
-from sweeps import calls, contents, finished, undisturbed, wait_until
+from sweeps import (
+    calls,
+    contents,
+    finished,
+    one_sentence,
+    undisturbed,
+    wait_until,
+)
 
 from symscape.lab import Store
 from symscape.lab._schema import SCHEMA, meta
 
 Symscape = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]
-
-
-def one_sentence(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    """The command ended with status 2 and one sentence on stderr."""
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("symscape: ")
-    assert done.stderr.count("\n") == 1
-    assert "Traceback" not in done.stderr
-    for word in words:
-        assert word in done.stderr
 
 
 # -- kill -9 -------------------------------------------------------------------------------------
@@ -164,6 +161,24 @@ def test_an_interrupt_leaves_a_resumable_store(
     again = symscape(*command, "--json")
     assert json.loads(again.stdout)[0]["already"] == len(kept)
     assert contents(url, sleep=0.1) == undisturbed(tmp_path, sleep=0.1)
+
+
+def test_an_interrupt_does_not_reach_a_worker_that_starts(
+    symscape: Symscape, tmp_path: Path
+) -> None:
+    """Workers interrupt themselves before their first import, as a terminal does by chance."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "if '--multiprocessing-fork' in sys.orig_argv:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    open(f'interrupted-{os.getpid()}', 'w').close()\n"
+    )
+    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parent)])
+    command = ["run", "demo-line", "--profile", "smoke", "--workers", "2", "--json"]
+    done = symscape(*command, PYTHONPATH=paths)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)[0]["done"] == 8
+    assert len(list(tmp_path.glob("interrupted-*"))) == 2
 
 
 # -- disks ---------------------------------------------------------------------------------------

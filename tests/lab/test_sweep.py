@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -333,15 +336,37 @@ def test_an_interrupt_ends_workers_that_start_or_measure(
 
 def is_worker(process: Any) -> bool:
     """Whether it was spawned by multiprocessing to work (its resource tracker stays)."""
-    return "spawn_main" in " ".join(process.cmdline())
+    import psutil
+
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # it ended since it was listed
+        return False
 
 
 def living() -> list[Any]:
     """Child processes of this one that are not zombies."""
     import psutil
 
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+    living = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended since it was listed
+            if child.status() != psutil.STATUS_ZOMBIE:
+                living.append(child)
+    return living
+
+
+def test_a_process_that_ends_while_it_is_looked_at_is_not_living(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import psutil
+
+    ended = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = psutil.Process(ended.pid)
+    ended.communicate()
+    monkeypatch.setattr(psutil.Process, "children", lambda *_, **__: [process])
+    assert living() == []
+    assert not is_worker(process)
 
 
 def test_the_number_of_workers_must_be_positive() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import logging
 import queue
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 15
 """How long to wait for the scheduler's answer."""
 
+_SCHEMES = ("tcp", "tls", "ws", "wss")
+_ADDRESS = re.compile(r"((?P<scheme>\w*)://)?(\[[^\[\]/]+\]|[^\[\]:/\s]+):(?P<port>[0-9]+)")
 _CLIENT_LOG = logging.getLogger("distributed.client")
 _REFRESH = 2.0  # seconds between two looks at the number of workers
 _NO_WORKERS_YET = 16  # points offered to a cluster that starts workers when there is work
@@ -38,12 +41,12 @@ class DaskCluster(Executor):
         address: of the scheduler, for example ``tcp://10.0.0.1:8786``.
 
     Raises:
-        InputError: on entering, if no scheduler answers, or its workers have more than one
-            thread, or another version of symscape.
+        InputError: if this is no address; on entering, if no scheduler answers, or its workers
+            have more than one thread, or another version of symscape.
     """
 
     def __init__(self, address: str) -> None:
-        self.address = address
+        self.address = _checked(address)
         self._client: Client | None = None
         self._tasks: dict[Future, Task] = {}
         self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
@@ -58,6 +61,7 @@ class DaskCluster(Executor):
     def __enter__(self) -> DaskCluster:
         from distributed import Client
 
+        _check_certificates(self.address)
         # A lost connection is our sentence, not a traceback of the client.
         self._log_level = _CLIENT_LOG.level
         _CLIENT_LOG.setLevel(logging.CRITICAL + 1)
@@ -188,6 +192,29 @@ class DaskCluster(Executor):
         if self._client is None:
             raise ExecutorError("A DaskCluster is used inside a `with` statement.")
         return self._client
+
+
+def _checked(address: str) -> str:
+    """Refuse what is no address: a client that cannot parse it takes 30 seconds to go away."""
+    match = _ADDRESS.fullmatch(address)
+    scheme = match["scheme"] if match else None
+    if not match or scheme not in (None, *_SCHEMES) or not 0 < int(match["port"]) < 2**16:
+        raise InputError(
+            f"'{address}' is not the address of a Dask scheduler, which looks like "
+            f"tcp://HOST:8786: one of {', '.join(_SCHEMES)}, a host, and a port up to 65535."
+        )
+    return address
+
+
+def _check_certificates(address: str) -> None:
+    from distributed.security import Security
+
+    encrypted = address.startswith(("tls://", "wss://"))
+    if encrypted and Security().get_connection_args("client").get("ssl_context") is None:
+        raise InputError(
+            f"The Dask scheduler at '{address}' asks for certificates; name them in Dask's "
+            f"setting distributed.comm.tls."
+        )
 
 
 def _version() -> str:

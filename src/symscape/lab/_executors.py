@@ -116,6 +116,12 @@ class LocalProcesses(Executor):
 
     def __enter__(self) -> LocalProcesses:
         self._pool = [_Worker(self._ended) for _ in range(self._count)]
+        try:
+            for worker in self._pool:
+                worker.start()
+        except BaseException as error:  # Ctrl-C: those that started must not stay
+            self.__exit__(type(error))
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -155,7 +161,9 @@ class LocalProcesses(Executor):
     def _bury(self, worker: _Worker) -> list[tuple[Task, Measured]]:
         """Replace a dead worker. The first of its tasks was running; the others were waiting."""
         tasks = list(worker.tasks)
-        self._pool[self._pool.index(worker)] = _Worker(self._ended)
+        successor = _Worker(self._ended)
+        self._pool[self._pool.index(worker)] = successor
+        successor.start()
         worker.stop(at_once=True)
         outcomes = []
         for position, task in enumerate(tasks):
@@ -194,7 +202,10 @@ class _Worker:
         self._pool = ProcessPoolExecutor(
             1, multiprocessing.get_context("spawn"), initializer=_start_worker
         )
-        with _environment(ONE_THREAD):
+        self._pid: Future[int] | None = None
+
+    def start(self) -> None:
+        with _environment(ONE_THREAD), _interrupts_blocked():
             self._pid = self._pool.submit(os.getpid)  # starts the process
 
     def submit(self, task: Task) -> None:
@@ -207,7 +218,7 @@ class _Worker:
         future.add_done_callback(lambda done: self.ended.put(_Ended(self, task, done)))
 
     def stop(self, *, at_once: bool) -> None:
-        if at_once:
+        if at_once and self._pid is not None:
             # A process that is still starting says its id in a moment, before it takes a task.
             with suppress(BrokenProcessPool, ProcessLookupError, TimeoutError):
                 os.kill(self._pid.result(timeout=30), signal.SIGKILL)
@@ -220,6 +231,7 @@ class _Worker:
 def _start_worker() -> None:
     """Prepare a worker: Ctrl-C is the scheduler's affair, and a worker ends with its scheduler."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -228,6 +240,19 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait_for([parent.sentinel])
         os._exit(1)
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Start processes that have SIGINT blocked from their first instruction, through all imports.
+
+    The signal waits for this thread meanwhile, and is raised at the end.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
