@@ -56,6 +56,17 @@ def test_gate_without_scalars_or_gates() -> None:
     assert nn.Gate("", [], "", [], "")(torch.ones(3, 0)).shape == (3, 0)
 
 
+@pytest.mark.parametrize("leading", [(), (4,), (4, 3)])
+def test_gate_without_scalars_takes_any_leading_dimensions(leading: tuple[int, ...]) -> None:
+    gate = nn.Gate("", [], "2x0e", [torch.sigmoid], "2x1o")
+    x = torch.ones(*leading, 8, requires_grad=True)
+    out = gate(x)
+    torch.testing.assert_close(out, gate(torch.ones(1, 8))[0].expand(*leading, 6))
+    (gradient,) = torch.autograd.grad(out.sum(), x)
+    assert gradient.shape == x.shape
+    assert gradient.all()
+
+
 def test_gate_refuses_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match="irreps_scalars"):
         nn.Gate("2x1o", [torch.tanh], "1x0e", [torch.tanh], "1x1o")

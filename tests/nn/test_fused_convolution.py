@@ -105,6 +105,22 @@ def test_wrong_arguments_are_refused() -> None:
     assert module(x, y[:0], weight[:0], src[:0], dst[:0], 6).shape == (6, 16)
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+def test_traces() -> None:
+    """For graphs of any number of edges."""
+    for product in (depthwise(), FullyConnectedTensorProduct("2x0e+1x1o", "0e+1o", "2x0e+2x1o")):
+        module = nn.FusedConvolution(product)
+        found = []
+        for edges in (17, 30):
+            arguments = (*inputs(product, edges=edges), *graph(edges=edges))
+            if not found:
+                program = torch.jit.trace(module, (*arguments, torch.tensor(6)))
+            outs = [f(*arguments, torch.tensor(6)) for f in (program, module)]
+            found += [(out, *torch.autograd.grad(out.sum(), arguments[:3])) for out in outs]
+        torch.testing.assert_close(found[0], found[1])
+        torch.testing.assert_close(found[2], found[3])
+
+
 def test_compiles_exports_and_transforms() -> None:
     class OnGraph(torch.nn.Module):
         def __init__(self) -> None:

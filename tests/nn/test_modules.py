@@ -105,6 +105,37 @@ def test_exports(name: str) -> None:
         torch.testing.assert_close(a, b, rtol=1e-14, atol=1e-14)
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_exports_for_batches_of_any_size(name: str, training: bool) -> None:
+    module = make(name).train(training)
+    rows = torch.export.Dim("rows")
+    program = torch.export.export(module, (sample(module),), dynamic_shapes=({0: rows},)).module()
+    for x in (sample(module).repeat(2, 1, 1), sample(module).repeat(2000, 1, 1)):
+        torch.manual_seed(0)  # of dropout
+        found = outputs(program, x)
+        torch.manual_seed(0)
+        for a, b in zip(found, outputs(module, x)):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", NAMES)
+def test_traces(name: str) -> None:
+    """For batches of any size, differentiable, and in a file."""
+    module = make(name).eval()
+    traced = torch.jit.trace(module, (sample(module),))
+    file = io.BytesIO()
+    torch.jit.save(traced, file)
+    file.seek(0)
+    for program in (traced, torch.jit.load(file)):
+        x = sample(module, seed=3).repeat(2, 1, 1).requires_grad_()
+        found, expected = outputs(program, x), outputs(module, x)
+        torch.testing.assert_close(found, expected)
+        gradients = (torch.autograd.grad(sum(map(torch.sum, y)), x) for y in (found, expected))
+        torch.testing.assert_close(*gradients)
+
+
 @pytest.mark.parametrize("name", ["Activation", "Identity", "Extract", "ExtractIr"])
 def test_traces_symbolically(name: str) -> None:
     module = make(name)

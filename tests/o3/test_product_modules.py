@@ -165,6 +165,23 @@ def test_exported(name) -> None:
     )
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@all_modules
+def test_traced(name) -> None:
+    """For batches of any size, differentiable, and in a file."""
+    case = Case(name)
+    traced = torch.jit.trace(case.module, tuple(case.inputs))
+    file = io.BytesIO()
+    torch.jit.save(traced, file)
+    file.seek(0)
+    for program in (traced, torch.jit.load(file)):
+        inputs = [x.requires_grad_() for x in case.sample(7)]
+        found = [f(*inputs) for f in (program, case.module)]
+        found += [torch.autograd.grad(out.square().sum(), inputs) for out in found]
+        torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(found[2], found[3], rtol=1e-11, atol=1e-11)
+
+
 @all_modules
 def test_autocast(name) -> None:
     case = Case(name, torch.float32)

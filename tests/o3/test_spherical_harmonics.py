@@ -1,5 +1,6 @@
 """Spherical harmonics: closed forms, symmetry, derivatives of any order, backends, transforms."""
 
+import io
 import math
 import re
 
@@ -220,6 +221,24 @@ def test_compile_without_graph_breaks():
         gradients.append(x.grad)
     torch.testing.assert_close(compiled(_points()), function(_points()))
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("lmax", [2, 16])  # with a kernel and without
+def test_traced(normalize, lmax):
+    """For batches of any size, differentiable, and in a file."""
+    module = o3.SphericalHarmonics(list(range(lmax + 1)), normalize)
+    traced = torch.jit.trace(module, (torch.randn(4, 3),))
+    file = io.BytesIO()
+    torch.jit.save(traced, file)
+    file.seek(0)
+    for program in (traced, torch.jit.load(file)):
+        x = torch.randn(2, 5, 3, requires_grad=True)[1]
+        found = [f(x) for f in (program, module)]
+        found += [torch.autograd.grad(y.square().sum(), x) for y in found]
+        torch.testing.assert_close(found[0], found[1])
+        torch.testing.assert_close(found[2], found[3])
 
 
 def test_harmonics_of_angles():

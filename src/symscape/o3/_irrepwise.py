@@ -7,12 +7,14 @@ operations of torch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from symscape.contraction._context import is_eager, is_traced
 from symscape.o3 import _irrepwise_kernels as kernels
 from symscape.o3._irreps import Irreps
 from symscape.o3._irrepwise_kernels import Runs
@@ -66,7 +68,8 @@ def scale(scalars: Tensor, x: Tensor, runs: Runs, shift: Tensor | None = None) -
         ``(..., dim)``.
     """
     tensors = (scalars, x) if shift is None else (scalars, x, shift)
-    few = x.numel() < _FEW and recorded(x) and not scalars.requires_grad
+    # a program that is recorded must not depend on the size
+    few = recorded(x) and not scalars.requires_grad and is_eager((x,)) and x.numel() < _FEW
     if few or not has_kernels(*tensors):
         scaled = x * repeat_components(scalars, runs)
         return scaled if shift is None else scaled + shift
@@ -165,6 +168,8 @@ def has_kernels(*tensors: Tensor) -> bool:
     ``torch.compile``, ``torch.export``, ``torch.func``, ``torch.jit.trace`` and forward-mode
     derivatives get operations of torch.
     """
+    if is_traced():
+        return False
     dtype = tensors[0].dtype
     if dtype is not torch.float32 and dtype is not torch.float64:
         return False
@@ -174,9 +179,7 @@ def has_kernels(*tensors: Tensor) -> bool:
         if t.dtype is not dtype or not t.is_cpu or t.numel() == 0:
             return False
     return not (
-        torch.compiler.is_compiling()
-        or torch.jit.is_tracing()
-        or torch._C._len_torch_dispatch_stack()
+        torch._C._len_torch_dispatch_stack()
         or torch._C._functorch.maybe_current_level() is not None
         or torch.autograd.forward_ad._current_level >= 0
     )
@@ -190,7 +193,7 @@ def recorded(*tensors: Tensor) -> bool:
 def rows_of(x: Tensor) -> Tensor:
     """``(rows, length)``, with consecutive elements in each row; a view where possible."""
     if x.ndim != 2:
-        x = x.reshape(-1, x.shape[-1])
+        x = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # also where rows are empty
     return x if x.stride(1) == 1 or x.shape[1] == 1 else x.contiguous()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from symscape.contraction._context import is_eager, is_traced
 from symscape.o3 import _harmonics_kernels
 from symscape.o3._harmonics_kernels import recursion, sectoral
 from symscape.o3._irreps import Irrep, Irreps, IrrepsLike
@@ -329,7 +330,7 @@ class _Form(torch.autograd.Function):
 
 
 def _form(*args: Any) -> Tensor:
-    if torch.compiler.is_compiling():
+    if is_traced():
         return harmonic_form(*args)
     tensors = [t for t in args[4:] if t is not None]
     if not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)) and _is_eager(
@@ -341,11 +342,7 @@ def _form(*args: Any) -> Tensor:
 
 def _is_eager(*tensors: Tensor) -> bool:
     """Whether the tensors have memory and nobody records what is done with them."""
-    return (
-        all(type(t) in (Tensor, nn.Parameter) for t in tensors)
-        and not torch._C._len_torch_dispatch_stack()
-        and torch._C._functorch.maybe_current_level() is None
-    )
+    return is_eager(tensors) and torch._C._functorch.maybe_current_level() is None
 
 
 # Arguments
