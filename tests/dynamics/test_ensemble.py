@@ -236,8 +236,12 @@ def test_wrong_arguments_are_named(members):
     net, w, x, y = members
     with pytest.raises(ValueError, match="strategy: 'threads' given; allowed: auto, loop"):
         ensemble(members, Adam(), "threads")
-    with pytest.raises(ValueError, match="workers: 0 given"):
-        ensemble(members, Adam(), "loop", workers=0)
+    for workers in (0, 1.5):
+        with pytest.raises(ValueError, match=f"workers: {workers} given"):
+            ensemble(members, Adam(), "loop", workers=workers)
+    for strategy in ("auto", "loop", "batched", "processes"):
+        with pytest.raises(ValueError, match=r"w0: shape \(0, \d+\) given; allowed: .* E >= 1"):
+            ensemble((net, w[:0], x, y), Adam(), strategy)
     with pytest.raises(ValueError, match=r"alpha: shape \(3,\) given; allowed: a number or \(4,\)"):
         ensemble(members, Adam(), "loop", torch.ones(3))
     with pytest.raises(ValueError, match=r"w0: shape \(\d+,\) given|w0: shape"):

@@ -277,3 +277,15 @@ def test_controller_decisions():
 def test_wrong_arguments_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("integrator", [RungeKutta(), Chebyshev()])
+def test_flow_from_zero_weights_has_an_absolute_error(integrator, problem):
+    """Only the last bias b moves, by db/dt = m - b for labels of mean m."""
+    net, w, x, y = problem
+    y = torch.where(torch.arange(len(y)) < 45, 1.0, -1.0).double()  # m = 1/2
+    stop = Stop(max_time=3.0, zero_loss=False, loss_below=None)
+    result = train(net, w * 0, x, y, loss=Square(), integrator=integrator, stop=stop)
+    assert result.steps < 100
+    assert not result.w[:-1].any()
+    assert float(result.w[-1]) == pytest.approx(0.5 * (1 - math.exp(-3.0)), abs=1e-3)

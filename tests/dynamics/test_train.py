@@ -199,6 +199,10 @@ def test_square_loss_ends_by_its_loss(smooth_problem):
     [
         ({"w0": torch.zeros(3)}, r"w0: shape \(1, 3\) given|w0: shape \(3,\) given"),
         ({"w0": torch.zeros(2, 277)}, "w0: shape"),
+        (
+            {"w0": torch.zeros(277).half(), "x": torch.zeros(60, 8).half()},
+            "w0: torch.float16 given; allowed: torch.float32 and torch.float64",
+        ),
         ({"x": torch.zeros(60, 3, dtype=torch.float64)}, r"x: shape \(60, 3\) given"),
         ({"x": torch.zeros(60, 8)}, "x: torch.float32 on cpu given"),
         ({"x": torch.full((60, 8), torch.nan, dtype=torch.float64)}, "x: entries"),

@@ -96,3 +96,19 @@ def test_empty_windows_and_wrong_values_are_refused():
         p_plus([np.nan, 1.0])
     with pytest.raises(ValueError, match="at least one value"):
         log_histogram([[], []], 0.1, 1.0)
+
+
+def test_resamples_that_crowd_at_one_end_are_left_out():
+    # a quarter of the resamples of these two runs hold the second's single value alone
+    spread = power_law_runs(0.3, 1, 500)[0]
+    fit = fit_exponent([spread, [0.01002]], (0.01, 1.0))
+    assert fit.n_runs == 2
+    assert 0 < fit.error < 0.1
+
+
+def test_runs_that_crowd_at_one_end_are_refused():
+    with pytest.raises(ValueError, match="all values crowd at one end"):
+        fit_exponent([np.full(20, 0.01002)] * 2, (0.01, 1.0))
+    crowded = [np.full(20, 0.01002), np.full(20, 0.998)]
+    with pytest.raises(ValueError, match="of 2 resamples crowd at one end"):
+        [fit_exponent(crowded, (0.01, 1.0), resamples=2, seed=seed) for seed in range(20)]

@@ -278,6 +278,10 @@ def test_wrong_input_is_named(problem):
         hessian(net, w, x, y[:-1], loss)
     with pytest.raises(ValueError, match="block"):
         hessian(net, w, x, y, loss, block=0)
+    for wrong in (torch.stack([w, w]), w[:-1]):
+        for function in (hessian, h0_spectrum, HessianOperator):
+            with pytest.raises(ValueError, match=rf"w must have shape \({len(w)},\); got"):
+                function(net, wrong, x, y, loss)
     two = FullyConnected(d=4, h=5, L=2, c=2)
     with pytest.raises(ValueError, match="one output"):
         hessian(two, two.initial_weights(0), x, y, loss)

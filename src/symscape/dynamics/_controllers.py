@@ -32,7 +32,8 @@ class Decision(NamedTuple):
 class ErrorPerStep:
     r"""Keeps the embedded error of each step below a tolerance.
 
-    The error e is measured in the space of the weights, :math:`\|e\| / \|w_0\|`, of the outputs,
+    The error e is measured in the space of the weights, :math:`\|e\| / \|w_0\|`
+    (:math:`\|e\|` where :math:`w_0 = 0`), of the outputs,
     :math:`\max_\mu |F(w') - F(w' - e)|` over the training set (one more evaluation per step), or
     as the larger of the first and a hundredth of the second, and compared with ``tol``. Both count
     by default: in the lazy regime, :math:`\alpha\gg1`, weights hardly move while F does, and in the

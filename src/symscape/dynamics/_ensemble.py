@@ -8,6 +8,7 @@ import os
 import pickle
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from numbers import Integral
 from threading import Thread
 from time import perf_counter
 from typing import Any, Literal
@@ -85,7 +86,7 @@ def train_ensemble(
     """
     if strategy not in _STRATEGIES:
         raise ValueError(f"strategy: {strategy!r} given; allowed: {', '.join(_STRATEGIES)}")
-    if workers is not None and workers < 1:
+    if workers is not None and not (isinstance(workers, Integral) and workers >= 1):
         raise ValueError(f"workers: {workers!r} given; allowed: None or an integer >= 1")
     check_problem(net, w0, x, y, loss, test)
     scale = None if alpha is None else check_alpha(alpha, w0)

@@ -60,7 +60,8 @@ class FlowStepper(Stepper):
     ) -> None:
         super().__init__(objective, w, max_time)
         self._order, self._controller = order, controller
-        self._weight_norm: list[float] = torch.linalg.vector_norm(w, dim=-1).tolist()
+        # weights that are all zero have no scale: their error counts as it is
+        self._weight_norm = [norm or 1.0 for norm in torch.linalg.vector_norm(w, dim=-1).tolist()]
         self._measures = self.evaluate(self.w)
         self.gradient = objective.gradient().clone()
         if isinstance(controller, FixedStep):

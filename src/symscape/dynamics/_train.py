@@ -112,8 +112,12 @@ def check_problem(
     net: FullyConnected, w0: Tensor, x: Tensor, y: Tensor, loss: Loss, test: Data | None
 ) -> None:
     """Raise ValueError unless weights (E, n_parameters), data and labels fit together."""
-    if w0.ndim != 2 or w0.shape[1] != net.n_parameters:
-        raise ValueError(f"w0: shape {tuple(w0.shape)} given; allowed: (E, {net.n_parameters})")
+    if w0.ndim != 2 or w0.shape[1] != net.n_parameters or len(w0) == 0:
+        raise ValueError(
+            f"w0: shape {tuple(w0.shape)} given; allowed: (E, {net.n_parameters}) with E >= 1"
+        )
+    if w0.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"w0: {w0.dtype} given; allowed: torch.float32 and torch.float64")
     if not bool(torch.isfinite(w0).all()):
         raise ValueError("w0: entries that are not finite given; allowed: finite numbers")
     pairs = [("x", "y", x, y)]

@@ -20,6 +20,8 @@ __all__ = [
     "scan_windows",
 ]
 
+_LARGEST_RATE = 200.0  # by absolute value, of a density over the width of the window
+
 Array = NDArray[np.float64]
 
 
@@ -143,6 +145,7 @@ def fit_exponent(
 
     The values of one run are correlated, so runs are resampled whole (cluster bootstrap). No
     binning is involved: the sufficient statistic is the mean of ``log v`` inside the window.
+    Resamples whose values crowd at one end of the window have no exponent and are left out.
 
     Args:
         runs: one array of positive values per independent run, e.g. from `p_plus`.
@@ -151,7 +154,8 @@ def fit_exponent(
         seed: seed of the resampling.
 
     Raises:
-        ValueError: fewer than 10 values inside the window, or a wrong window or count.
+        ValueError: fewer than 10 values inside the window, values (or all but one resample) that
+            crowd at one end of it, or a wrong window or count.
     """
     low, high = _window(window)
     if resamples < 2:
@@ -166,13 +170,25 @@ def fit_exponent(
     if n_values < 10:
         raise ValueError(f"window {window} holds {n_values} values; at least 10 are needed")
     scale = math.log(high / low)
-    rate = _rate_of_mean(sums.sum() / n_values)
+    mean = float(sums.sum() / n_values)
+    if not _has_rate(mean):
+        raise ValueError(
+            f"window: all values crowd at one end (mean position {mean:.4f} of its logarithmic "
+            "width); choose a window that the values fill"
+        )
+    rate = _rate_of_mean(mean)
     if len(positions) > 1:
         draws = np.random.default_rng(seed).integers(
             len(positions), size=(resamples, len(positions))
         )
         means = sums[draws].sum(1) / sizes[draws].sum(1)
-        error = float(np.std([_rate_of_mean(m) for m in means], ddof=1)) / scale
+        rates = [_rate_of_mean(m) for m in means if _has_rate(m)]
+        if len(rates) < 2:
+            raise ValueError(
+                f"window: the values of {resamples - len(rates)} of {resamples} resamples crowd at "
+                "one end; choose a window that the runs fill, or more resamples"
+            )
+        error = float(np.std(rates, ddof=1)) / scale
         kind = "bootstrap over runs"
     else:
         error = 1 / math.sqrt(n_values * _variance_of_position(rate)) / scale
@@ -218,14 +234,14 @@ def _variance_of_position(rate: float) -> float:
     return 1 / rate**2 - 0.25 / math.sinh(rate / 2) ** 2
 
 
+def _has_rate(mean: float) -> bool:
+    """Whether some rate within ``_LARGEST_RATE`` has this mean: the ends of [0, 1] have none."""
+    return _mean_position(-_LARGEST_RATE) < mean < _mean_position(_LARGEST_RATE)
+
+
 def _rate_of_mean(mean: float) -> float:
-    """Invert `_mean_position`; the ends of the window are unreachable for finite rates."""
-    bound = 200.0
-    if not _mean_position(-bound) < mean < _mean_position(bound):
-        raise ValueError(
-            f"window: all values crowd at one end (mean position {mean:.4f} of its logarithmic "
-            "width); choose a window that the values fill"
-        )
+    """Invert `_mean_position`."""
+    bound = _LARGEST_RATE
     return float(brentq(lambda rate: _mean_position(rate) - mean, -bound, bound, xtol=1e-12))
 
 

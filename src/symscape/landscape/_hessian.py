@@ -17,7 +17,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from symscape.landscape._propagation import PatternLoss, Propagation, propagate, require_scalar
+from symscape.landscape._propagation import (
+    PatternLoss,
+    Propagation,
+    propagate,
+    require_parameters,
+    require_scalar,
+)
 from symscape.networks import FullyConnected
 
 __all__ = ["HessianParts", "h0_spectrum", "hessian", "hessian_by_autograd"]
@@ -66,6 +72,7 @@ def active_patterns(
 ) -> ActivePatterns:
     """Find the patterns with ``l'`` or ``l''`` different from 0, and propagate them."""
     require_scalar(net)
+    require_parameters(net, w)
     if y.shape != x.shape[:1]:
         raise ValueError(f"y must have shape ({x.shape[0]},); got {tuple(y.shape)}")
     if x.shape[0] == 0:

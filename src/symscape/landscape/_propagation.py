@@ -10,7 +10,7 @@ from torch import Tensor
 
 from symscape.networks import FullyConnected
 
-__all__ = ["PatternLoss", "Propagation", "propagate", "require_scalar"]
+__all__ = ["PatternLoss", "Propagation", "propagate", "require_parameters", "require_scalar"]
 
 
 class PatternLoss(Protocol):
@@ -101,6 +101,12 @@ def require_scalar(net: FullyConnected) -> None:
         raise ValueError(f"net must have one output (c = 1); got c = {net.c}")
 
 
+def require_parameters(net: FullyConnected, w: Tensor) -> None:
+    """Raise unless ``w`` is one vector of the network's parameters: batches are not supported."""
+    if w.shape != (net.n_parameters,):
+        raise ValueError(f"w must have shape ({net.n_parameters},); got {tuple(w.shape)}")
+
+
 def propagate(net: FullyConnected, w: Tensor, x: Tensor) -> Propagation:
     """Run the network forward and backward on x.
 
@@ -113,8 +119,7 @@ def propagate(net: FullyConnected, w: Tensor, x: Tensor) -> Propagation:
         ValueError: more than one output, or wrong shapes or dtypes.
     """
     require_scalar(net)
-    if w.ndim != 1:
-        raise ValueError(f"w must be one parameter vector (N_tot,); got shape {tuple(w.shape)}")
+    require_parameters(net, w)
     if x.ndim != 2 or x.shape[1] != net.d:
         raise ValueError(f"x must have shape (P, {net.d}); got {tuple(x.shape)}")
     if x.dtype != w.dtype:
