@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from contraction_cases import brute_force, make_product, random_inputs
 
-from symscape.contraction import contract
+from symscape.contraction import _compile, contract
 from symscape.contraction._compile import cache_folder
 
 SCRIPT = f"""
@@ -52,6 +55,28 @@ def test_processes_share_the_cache(tmp_path: Path) -> None:
     kernel.write_bytes(content[:-100])
     finish(start(tmp_path))
     assert kernel.read_bytes() == content
+
+
+def test_fork_while_a_kernel_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child has no half-made kernel, and no lock that nobody will release."""
+    monkeypatch.setenv("SYMSCAPE_CACHE", str(tmp_path))
+    begun = threading.Event()
+
+    def slow() -> str:
+        begun.set()
+        time.sleep(0.3)  # the fork falls into this
+        return "define void @nothing() { ret void }"
+
+    thread = threading.Thread(target=_compile.compiled, args=("slow", "nothing", [], slow))
+    thread.start()
+    begun.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)  # ends a child that hangs
+        _compile.compiled("fast", "nothing", [], lambda: "define void @nothing() { ret void }")()
+        os._exit(0)
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
+import mmap
 import os
 import pickle
 import subprocess
@@ -105,6 +107,38 @@ def test_results_are_no_views(mode: str) -> None:
             assert not gradient._is_view()
             torch.testing.assert_close(gradient, value)
             gradient.mul_(2)
+
+
+class NoHugePages(mmap.mmap):
+    """Memory of a system whose kernel has none."""
+
+    def madvise(self, *_: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+
+def test_system_without_huge_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mmap, "mmap", NoHugePages)
+    out = _memory.empty(SHAPE, LIKE).fill_(2.0)
+    assert out.sum() == 2_000_000
+    del out
+    assert idle_memory() > 0
+
+
+@pytest.mark.parametrize("enough", [True, False])
+def test_idle_memory_makes_room(monkeypatch: pytest.MonkeyPatch, enough: bool) -> None:
+    """Where the system gives no more, idle blocks go back, or else torch has to find some."""
+
+    def limited(*args: object, **options: object) -> mmap.mmap:
+        if idle_memory() or not enough:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        return original(*args, **options)  # type: ignore[call-overload]
+
+    small, original = _memory.empty(SHAPE, LIKE), mmap.mmap
+    del small
+    assert idle_memory()
+    monkeypatch.setattr(mmap, "mmap", limited)
+    assert _memory.empty((4000, 1000), LIKE).fill_(1.0).sum() == 4_000_000
+    assert bool(idle_memory()) is enough  # the large one, which is idle now
 
 
 def test_results_are_ordinary_tensors() -> None:

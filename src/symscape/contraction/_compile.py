@@ -19,7 +19,12 @@ __all__ = ["Function", "cache_folder", "compiled", "vector_registers", "vector_w
 Function = Callable[..., None]
 
 _CHECKSUM = 32
-_lock = threading.Lock()  # LLVM's objects are not for several threads
+_lock = threading.RLock()  # LLVM's objects are not for several threads
+# a fork waits for the code that is being made: its thread would be missing in the child, and LLVM's
+# objects and own locks stay as they are
+os.register_at_fork(
+    before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+)
 _alive: list[Any] = []  # code stays loaded as long as the process
 _addresses: dict[str, int] = {}
 

@@ -8,6 +8,7 @@ of the last step serve the next one.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import mmap
@@ -42,6 +43,8 @@ def empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
         return like.new_empty(shape)
     size = _rounded(bytes_needed)
     block = _taken(size)
+    if block is None:
+        return like.new_empty(shape)
     view = (ctypes.c_char * len(block)).from_buffer(block)
     weakref.finalize(view, _give, size, block).atexit = False
     start = -ctypes.addressof(view) % _HUGE_PAGE
@@ -69,14 +72,27 @@ def _rounded(size: int) -> int:
     return -(-size // step) * step
 
 
-def _taken(size: int) -> mmap.mmap:
+def _taken(size: int) -> mmap.mmap | None:
+    """A block that is idle, or a new one; None if the system gives none."""
     try:
         return _idle[size].pop()
     except (KeyError, IndexError):
+        block = _new(size)
+    if block is None:  # idle blocks of other sizes may be what is missing
+        release_memory()
+        block = _new(size)
+    return block
+
+
+def _new(size: int) -> mmap.mmap | None:
+    try:
         # private: after a fork a child must not write into its parent's results
         block = mmap.mmap(-1, size + _HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError:
+        return None
+    with contextlib.suppress(OSError):  # systems without huge pages
         block.madvise(mmap.MADV_HUGEPAGE)
-        return block
+    return block
 
 
 def _give(size: int, block: mmap.mmap) -> None:

@@ -2,8 +2,8 @@
 
 symscape's layers are eager modules over custom operators, and TorchScript, which torch has
 deprecated, cannot compile them. So `script` and `compile` return the module uncompiled, and say so;
-``torch.compile`` and ``torch.export`` work. Tracing works, since it records the operators; a program
-that is read from a file finds its products where the module has been built, too.
+``torch.compile`` and ``torch.export`` work. Tracing works, since it records the operators; a
+program that is read from a file finds its products where the module has been built, too.
 """
 
 from __future__ import annotations
