@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from modules import MODULES, irreps_of, outputs, randomize, sample
 
-from symscape import nn
+from symscape import nn, o3
 from symscape.testing import equivariance_error
 
 NAMES = list(MODULES)
@@ -174,6 +174,35 @@ def test_wrong_length_is_refused(name: str) -> None:
     module = make(name)
     with pytest.raises(ValueError, match="features: shape"):
         module(torch.zeros(4, 3, irreps_of(module)[0].dim + 1))
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - {"Identity", "Extract", "ExtractIr"}))
+def test_integers_are_refused(name: str) -> None:
+    module = make(name)
+    with pytest.raises(ValueError, match=r"features must be of a floating dtype; got .*int64"):
+        module(sample(module).long())
+
+
+def test_integers_are_refused_on_the_sphere_and_by_nets() -> None:
+    for module, shape in (
+        (nn.S2Activation("0e+1o+2e", torch.tanh, 8), (9,)),
+        (nn.SO3Activation(1, 1, torch.tanh, 4), (10,)),
+        (nn.FullyConnectedNet([10, 2], torch.tanh), (10,)),
+        (o3.Norm("1x0e+3x1o"), (10,)),
+        (o3.ToS2Grid(2, 8), (9,)),
+        (o3.FromS2Grid(8, 2), o3.ToS2Grid(2, 8)(torch.zeros(9)).shape),
+        (o3.SO3Grid(1, 4).to_grid, (10,)),
+    ):
+        with pytest.raises(ValueError, match=r"must be of a floating dtype; got .*int64"):
+            module(torch.ones(shape, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tensors_without_memory(name: str) -> None:
+    module = make(name)
+    expected = outputs(module, sample(module))
+    found = outputs(module.to("meta"), sample(module).to("meta"))
+    assert [out.shape for out in found] == [out.shape for out in expected]
 
 
 def test_modules_have_readable_names() -> None:

@@ -183,6 +183,13 @@ def test_traced(name) -> None:
 
 
 @all_modules
+def test_tensors_without_memory(name) -> None:
+    case = Case(name)
+    out = case.module.to("meta")(*(x.to("meta") for x in case.inputs))
+    assert out.shape == (3, case.irreps_out.dim)
+
+
+@all_modules
 def test_autocast(name) -> None:
     case = Case(name, torch.float32)
     expected = case.module(*case.inputs)

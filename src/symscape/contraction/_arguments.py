@@ -6,13 +6,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 
 __all__ = [
     "check_features",
+    "check_floating",
     "check_indices",
     "check_like",
     "check_range",
     "check_weight",
+    "is_autocast",
     "promoted",
 ]
 
@@ -34,10 +37,17 @@ def check_weight(weight: Tensor | None, numel: int) -> None:
     check_features(weight, numel, "weight", "weight_numel")
 
 
+def check_floating(tensor: Tensor, name: str) -> None:
+    """Features are real numbers; integers would be cut off, or fail somewhere inside."""
+    if isinstance(tensor, Proxy):
+        return  # symbolic tracing knows no dtypes
+    if not tensor.dtype.is_floating_point:
+        raise ValueError(f"{name} must be of a floating dtype; got {tensor.dtype}")
+
+
 def check_like(tensor: Tensor | None, like: Tensor, name: str, like_name: str) -> None:
     """Same dtype, floating, and same device."""
-    if not like.dtype.is_floating_point:
-        raise ValueError(f"{like_name} must be of a floating dtype; got {like.dtype}")
+    check_floating(like, like_name)
     if tensor is None:
         return
     if tensor.dtype != like.dtype:
@@ -69,6 +79,11 @@ def check_range(index: Tensor, nodes: int, name: str) -> None:
         raise ValueError(f"{name} must be within 0 and {nodes - 1}, the nodes; got {low} to {high}")
 
 
+def is_autocast(tensor: Tensor) -> bool:
+    """Whether autocast is on for the tensor's device; torch has none for meta tensors."""
+    return not tensor.is_meta and torch.is_autocast_enabled(tensor.device.type)
+
+
 def promoted(*tensors: Tensor | None) -> tuple[Any, ...]:
     """Under autocast, all tensors in float32 (float64 where one is); else as they are.
 
@@ -76,7 +91,7 @@ def promoted(*tensors: Tensor | None) -> tuple[Any, ...]:
     counts among the operations that autocast runs in float32.
     """
     given = [tensor for tensor in tensors if tensor is not None]
-    if not given or not torch.is_autocast_enabled(given[0].device.type):
+    if not given or not is_autocast(given[0]):
         return tensors
     double = any(tensor.dtype == torch.float64 for tensor in given)
     target = torch.float64 if double else torch.float32

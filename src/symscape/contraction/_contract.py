@@ -16,6 +16,7 @@ from symscape.contraction._arguments import (
     check_like,
     check_range,
     check_weight,
+    is_autocast,
     promoted,
 )
 from symscape.contraction._context import is_eager
@@ -290,10 +291,9 @@ def _with_ones(weight: Tensor | None, count: int, like: Tensor) -> Tensor:
 
 
 def _without_autocast(function: Callable[..., Tensor], *args: Any) -> Tensor:
-    device = args[1].device.type
-    if not torch.is_autocast_enabled(device):
+    if not is_autocast(args[1]):
         return function(*args)
-    with torch.autocast(device, enabled=False):
+    with torch.autocast(args[1].device.type, enabled=False):
         return function(*args)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from symscape.math import normalize2mom
 from symscape.math._scaled import scaled_beside
-from symscape.nn._blocks import check_dim, is_observed
+from symscape.nn._blocks import check_features, is_observed
 from symscape.o3 import Irreps
 from symscape.o3._irrepwise import join
 
@@ -112,9 +112,9 @@ class Activation(torch.nn.Module):
             The shape of ``features``.
 
         Raises:
-            ValueError: the axis has another length.
+            ValueError: the axis has another length, or the dtype is not floating.
         """
-        check_dim(features, self._dim, dim)
+        check_features(features, self._dim, dim)
         if not self._pieces:
             return features
         lengths, acts = self._pieces

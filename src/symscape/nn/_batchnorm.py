@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from symscape.nn._blocks import check_dim
+from symscape.nn._blocks import check_features
 from symscape.nn._normalization import IrrepNormalization, widened
 
 __all__ = ["BatchNorm"]
@@ -82,9 +82,10 @@ class BatchNorm(IrrepNormalization):
             The shape of ``input``. An empty input is returned as it is.
 
         Raises:
-            ValueError: fewer than two dimensions, or the last axis has another length.
+            ValueError: fewer than two dimensions, the last axis has another length, or the
+                dtype is not floating.
         """
-        check_dim(input, self._dim)
+        check_features(input, self._dim)
         if input.ndim < 2:
             raise ValueError(
                 f"input: shape {tuple(input.shape)} given; allowed: (batch, ..., irreps.dim)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from symscape.contraction._arguments import check_floating
 from symscape.o3 import Irreps
 from symscape.o3._irrepwise import runs_of, scale, squares
 
@@ -21,6 +22,12 @@ def check_dim(features: Tensor, irreps_dim: int, dim: int = -1) -> None:
             f"features: shape {tuple(features.shape)} given; allowed: length {irreps_dim} "
             f"(the dimension of the irreps) on axis {dim}"
         )
+
+
+def check_features(features: Tensor, irreps_dim: int, dim: int = -1) -> None:
+    """Refuse also features of another dtype than a floating one."""
+    check_dim(features, irreps_dim, dim)
+    check_floating(features, "features")
 
 
 def is_observed(*modules: torch.nn.Module | None) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from symscape.nn._blocks import check_dim
+from symscape.nn._blocks import check_features
 from symscape.o3 import Irreps
 from symscape.o3._irrepwise import runs_of, scale
 
@@ -51,9 +51,9 @@ class Dropout(torch.nn.Module):
             The shape of ``x``.
 
         Raises:
-            ValueError: the last axis has another length.
+            ValueError: the last axis has another length, or the dtype is not floating.
         """
-        check_dim(x, self._dim)
+        check_features(x, self._dim)
         if not self.training or self.p == 0 or self._dim == 0:
             return x
         batch = x.shape[: min(1, x.ndim - 1)]

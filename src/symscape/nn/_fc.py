@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from symscape.contraction._arguments import check_floating
 from symscape.math import normalize2mom
 from symscape.nn._blocks import is_observed
 
@@ -113,7 +114,11 @@ class FullyConnectedNet(torch.nn.Sequential):
 
         Returns:
             ``(..., hs[-1])``.
+
+        Raises:
+            ValueError: the dtype is not floating.
         """
+        check_floating(input, "input")
         layers = [layer for layer in self if type(layer) is _Layer]
         if len(layers) < len(self) or is_observed(*layers, *(layer.act for layer in layers)):
             return super().forward(input)

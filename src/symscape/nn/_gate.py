@@ -11,7 +11,7 @@ from torch import Tensor
 from symscape.math import normalize2mom
 from symscape.math._scaled import constant_vector
 from symscape.nn._activation import Activation, Piece, merged
-from symscape.nn._blocks import ScaleIrreps, check_dim, is_observed
+from symscape.nn._blocks import ScaleIrreps, check_features, is_observed
 from symscape.o3 import Irrep, Irreps
 from symscape.o3._irrepwise import gate, has_kernels, join
 
@@ -114,9 +114,9 @@ class Gate(torch.nn.Module):
             ``(..., irreps_out.dim)``.
 
         Raises:
-            ValueError: the last axis has another length.
+            ValueError: the last axis has another length, or the dtype is not floating.
         """
-        check_dim(features, self._dim)
+        check_features(features, self._dim)
         blocks = features.split(self._lengths, -1)
         if not (self._has_gated and has_kernels(features) and self._has_its_modules()):
             return self._in_modules(blocks, features)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from symscape.nn._blocks import check_dim
+from symscape.nn._blocks import check_features
 from symscape.nn._normalization import IrrepNormalization, widened
 
 __all__ = ["InstanceNorm"]
@@ -59,9 +59,9 @@ class InstanceNorm(IrrepNormalization):
             The shape of ``input``.
 
         Raises:
-            ValueError: shapes that do not fit.
+            ValueError: shapes that do not fit, or a dtype that is not floating.
         """
-        check_dim(input, self._dim)
+        check_features(input, self._dim)
         x = widened(input)
         if batch is not None:
             return self._graphs(x, batch, num_graphs).to(input.dtype)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from symscape.nn._blocks import check_dim
+from symscape.nn._blocks import check_features
 from symscape.nn._normalization import IrrepNormalization, widened
 
 __all__ = ["LayerNorm"]
@@ -58,9 +58,9 @@ class LayerNorm(IrrepNormalization):
             The shape of ``input``.
 
         Raises:
-            ValueError: the last axis has another length.
+            ValueError: the last axis has another length, or the dtype is not floating.
         """
-        check_dim(input, self._dim)
+        check_features(input, self._dim)
         if input.numel() == 0:
             return input
         x = widened(input)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from symscape.nn._blocks import ScaleIrreps, SquaredNorms, check_dim
+from symscape.nn._blocks import ScaleIrreps, SquaredNorms, check_features
 from symscape.o3 import Irreps
 
 __all__ = ["NormActivation"]
@@ -81,9 +81,9 @@ class NormActivation(torch.nn.Module):
             The shape of ``features``.
 
         Raises:
-            ValueError: the last axis has another length.
+            ValueError: the last axis has another length, or the dtype is not floating.
         """
-        check_dim(features, self._dim)
+        check_features(features, self._dim)
         squares = self.norm(features)
         if self.epsilon is not None:
             norms = squares.clamp(min=self.epsilon**2).sqrt()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from symscape.math import normalize2mom
 from symscape.nn._activation import parity_of
-from symscape.nn._blocks import check_dim
+from symscape.nn._blocks import check_features
 from symscape.o3 import FromS2Grid, Irreps, ToS2Grid, rand_angles
 
 __all__ = ["S2Activation"]
@@ -93,9 +93,9 @@ class S2Activation(torch.nn.Module):
             ``(..., irreps_out.dim)``.
 
         Raises:
-            ValueError: the last axis has another length.
+            ValueError: the last axis has another length, or the dtype is not floating.
         """
-        check_dim(features, self._dim)
+        check_features(features, self._dim)
         if not self.random_rot:
             return self.from_s2(self.act(self.to_s2(features)))
         angles = rand_angles(dtype=features.dtype, device=features.device)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from symscape.math import normalize2mom
-from symscape.nn._blocks import check_dim
+from symscape.nn._blocks import check_features
 from symscape.o3 import SO3Grid
 
 __all__ = ["SO3Activation"]
@@ -63,9 +63,9 @@ class SO3Activation(torch.nn.Module):
             ``(..., sum of (2l+1)^2)`` for l up to ``lmax_out``.
 
         Raises:
-            ValueError: the last axis has another length.
+            ValueError: the last axis has another length, or the dtype is not floating.
         """
-        check_dim(features, self._dim_in)
+        check_features(features, self._dim_in)
         return self.grid_out.from_grid(self.act(self.grid_in.to_grid(features)))
 
     def __repr__(self) -> str:

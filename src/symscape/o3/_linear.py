@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from symscape.contraction import Mixing, MixingPath, mix
+from symscape.contraction._arguments import is_autocast
 from symscape.o3._irreps import Irreps, IrrepsLike
 from symscape.o3._tensor_product import one_of, output_mask, segments
 from symscape.o3._weights import FlatWeights, weight_flags
@@ -204,7 +205,7 @@ class Linear(FlatWeights):
                 f"bias must have the shape (..., {', '.join(map(str, shape))}); got "
                 f"{tuple(bias.shape)}"
             )
-        if bias.dtype != out.dtype and not torch.is_autocast_enabled(out.device.type):
+        if bias.dtype != out.dtype and not is_autocast(out):
             raise ValueError(
                 f"bias and features must have the same dtype; got {bias.dtype} and {out.dtype}"
             )

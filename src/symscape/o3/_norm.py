@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from symscape.contraction._arguments import check_floating
 from symscape.o3._irreps import Irreps, IrrepsLike
 from symscape.o3._irrepwise import runs_of, squares
 from symscape.o3._tensor_product import TensorProduct
@@ -52,13 +53,14 @@ class Norm(torch.nn.Module):
             ``(..., irreps_out.dim)``.
 
         Raises:
-            ValueError: features of another shape.
+            ValueError: features of another shape, or not of a floating dtype.
         """
         if features.ndim == 0 or features.shape[-1] != self._dim:
             raise ValueError(
                 f"features must have the shape (..., {self._dim}), of {self.irreps_in}; got "
                 f"{tuple(features.shape)}"
             )
+        check_floating(features, "features")
         square = squares(features, self._runs)
         if self.squared:
             return square

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from symscape.contraction._arguments import is_autocast
 from symscape.math import germinate_formulas, index_values, orthonormalize, symmetrized
 from symscape.math._reduce import Formulas
 from symscape.o3._instruction import irrep_set
@@ -83,8 +84,7 @@ class ReducedTensorProducts(torch.nn.Module):
         if len(xs) != len(self._dims):
             raise ValueError(f"xs must be {len(self._dims)} tensors; got {len(xs)}")
         q = self.change_of_basis
-        device = q.device.type
-        if torch.is_autocast_enabled(device):  # products of many factors need float32
+        if is_autocast(q):  # products of many factors need float32
             xs = tuple(x.to(q.dtype) for x in xs)
         for i, (x, dim) in enumerate(zip(xs, self._dims)):
             if x.ndim == 0 or x.shape[-1] != dim:
@@ -100,7 +100,7 @@ class ReducedTensorProducts(torch.nn.Module):
         outer = xs[0]
         for x in xs[1:]:
             outer = (outer[..., :, None] * x[..., None, :]).flatten(-2)
-        with torch.autocast(device, enabled=False):
+        with torch.autocast(q.device.type, enabled=False) if is_autocast(q) else nullcontext():
             return outer @ q.flatten(1).T
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:  # type: ignore[no-untyped-def]

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from symscape.contraction._arguments import check_floating
 from symscape.o3._angular_spherical_harmonics import Legendre, spherical_harmonics_alpha
 from symscape.o3._rotation import angles_to_xyz
 
@@ -229,6 +230,7 @@ class ToS2Grid(_S2Transform):
                 f"x must have {(self.lmax + 1) ** 2} coefficients for lmax = {self.lmax}; "
                 f"got {x.shape[-1]}"
             )
+        check_floating(x, "x")
         if self._dense is not None:
             return (x @ self._dense.mT).unflatten(-1, (self.res_beta, self.res_alpha))
         return torch.einsum("mbi,...i->...bm", self.shb, x) @ self.sha.mT
@@ -282,6 +284,7 @@ class FromS2Grid(_S2Transform):
             raise ValueError(
                 f"x must have shape (..., {self.res_beta}, {self.res_alpha}); got {tuple(x.shape)}"
             )
+        check_floating(x, "x")
         if self._dense is not None:
             return x.flatten(-2) @ self._dense
         return torch.einsum("mbi,...bm->...i", self.shb, x @ self.sha)

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from symscape.contraction._arguments import check_floating
 from symscape.o3._s2grid import quadrature_weights, s2_grid
 from symscape.o3._wigner import wigner_D
 
@@ -98,6 +99,7 @@ class SO3Grid(nn.Module):
                 f"features must have {n} coefficients for lmax = {self.lmax}; "
                 f"got {features.shape[-1]}"
             )
+        check_floating(features, "features")
         # the coefficients are fewer than the points
         signal = (features / math.sqrt(n)) @ self.D.flatten(0, 2).mT
         return signal.unflatten(-1, self.D.shape[:3])
@@ -119,6 +121,7 @@ class SO3Grid(nn.Module):
                 f"features must have shape (..., {', '.join(map(str, self.D.shape[:3]))}); "
                 f"got {tuple(features.shape)}"
             )
+        check_floating(features, "features")
         if self.res_beta < 2 * self.lmax + 1:
             raise ValueError(
                 f"resolution must be at least lmax + 1 = {self.lmax + 1} for from_grid; "
