@@ -55,6 +55,10 @@ def test_peaks_have_their_values_and_least_norm() -> None:
         tensor.with_peaks_at(vectors, values[:2])
     with pytest.raises(ValueError, match="vectors"):
         tensor.with_peaks_at(vectors[0])
+    odd = SphericalTensor(3, -1, -1)
+    with pytest.raises(ValueError, match="values: not given with p_val = -1"):
+        odd.with_peaks_at(vectors)
+    torch.testing.assert_close(odd.signal_xyz(odd.with_peaks_at(vectors, values), vectors), values)
 
 
 def test_a_dirac_has_the_height_of_its_value_and_is_equivariant() -> None:
@@ -97,6 +101,7 @@ def test_values_on_the_grid_and_anywhere() -> None:
     grid, values = tensor.signal_on_grid(signal, 10)
     assert grid.shape[:-1] == values.shape[1:]
     torch.testing.assert_close(values, tensor.signal_xyz(signal, grid))
+    torch.testing.assert_close(tensor.signal_xyz(signal, grid[2, 3]), values[:, 2, 3])
     constant = torch.zeros(16, dtype=F64)
     constant[0] = 1.0
     _, values = tensor.signal_on_grid(constant, 10)
@@ -114,6 +119,9 @@ def test_surface_is_closed_and_has_the_radius_of_the_values() -> None:
     sphere, clipped = tensor.plot(signal, res=20, radius=False, relu=True)
     torch.testing.assert_close(sphere.norm(dim=-1), torch.ones_like(clipped))
     assert clipped.min() == 0.0
+    ring = tensor.signal_on_grid(signal, 20)[1][0].relu()  # clipped before the mean, as in e3nn
+    torch.testing.assert_close(clipped[0], ring.mean().expand_as(clipped[0]))
+    assert 0 < ring.count_nonzero() < 20
     with pytest.raises(ValueError, match="signal: shape"):
         tensor.plot(randn(2, 16))
 

@@ -50,17 +50,22 @@ class SphericalTensor(Irreps):
 
         Args:
             vectors: directions, ``(n, 3)``; zero vectors are left out.
-            values: the values, ``(n,)``; the lengths of the vectors if not given.
+            values: the values, ``(n,)``; the lengths of the vectors if not given, which are even.
 
         Returns:
             ``(dim,)``. With more directions than coefficients, the values are met in the least
             squares.
 
         Raises:
-            ValueError: shapes that do not fit.
+            ValueError: shapes that do not fit, or no values and ``p_val = -1``.
         """
         if vectors.ndim != 2 or vectors.shape[-1] != 3:
             raise ValueError(f"vectors: shape {tuple(vectors.shape)} given; allowed: (n, 3)")
+        if values is None and self[0].ir.p != 1:
+            raise ValueError(
+                "values: not given with p_val = -1; allowed: values, or p_val = 1, since lengths "
+                "do not change their sign under inversion"
+            )
         lengths = vectors.norm(dim=-1)
         values = lengths if values is None else values.to(vectors.dtype)
         if values.shape != lengths.shape:
@@ -124,7 +129,7 @@ class SphericalTensor(Irreps):
         Returns:
             ``(*signals, *points)``.
         """
-        values = signal @ self._harmonics(r).flatten(0, -2).mT
+        values = signal @ self._harmonics(r).reshape(-1, self.dim).mT
         return values.reshape(*signal.shape[:-1], *r.shape[:-1])
 
     def signal_on_grid(
@@ -178,9 +183,9 @@ class SphericalTensor(Irreps):
                 f"signal: shape {tuple(signal.shape)} given; allowed: ({self.dim},), one signal"
             )
         grid, values = self.signal_on_grid(signal, res, normalization)
-        grid, values = _closed(grid, values)
         if relu:
             values = values.relu()
+        grid, values = _closed(grid, values)
         points = grid * values.abs().unsqueeze(-1) if radius else grid
         return (points if center is None else points + center), values
 
