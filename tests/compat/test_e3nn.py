@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from symscape.compat import e3nn as compat
-from symscape.compat.e3nn._modules import ALIASES, SOURCES
+from symscape.compat.e3nn._modules import ALIASES, FALLBACKS, SOURCES
 
 
 def run(code: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -96,6 +96,41 @@ def test_models_and_private_names_resolve() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_names_resolve_where_e3nn_imports_them() -> None:
+    code = """
+    from symscape.compat import e3nn as compat
+    compat.install()
+    import symscape
+    from e3nn import nn, o3
+    from e3nn.io._spherical_tensor import FromS2Grid
+    from e3nn.math._normalize_activation import compile_mode, explicit_default_types
+    from e3nn.nn._activation import Irreps, compile_mode, normalize2mom
+    from e3nn.nn._fc import compile_mode as same
+    from e3nn.nn._so3act import SO3Grid
+    from e3nn.nn.models.gate_points_2101 import FullyConnectedNet, Gate, TensorProduct
+    from e3nn.nn.models.gate_points_2102 import FullyConnectedTensorProduct, compile_mode
+    from e3nn.nn.models.v2104.voxel_convolution import Linear, soft_one_hot_linspace
+    from e3nn.nn.models.v2106.points_convolution import FullyConnectedNet as Again, compile_mode
+    from e3nn.o3._linear import CodeGenMixin
+    from e3nn.o3._reduce import germinate_formulas, orthonormalize
+    from e3nn.util import jit
+    from e3nn.util._argtools import Irreps as Third
+    from e3nn.util.test import compile, get_compile_mode, get_optimization_defaults, logger
+    from e3nn.util.test import set_optimization_defaults
+    assert Gate is nn.Gate and FullyConnectedNet is Again is nn.FullyConnectedNet
+    assert Linear is o3.Linear and Irreps is Third is o3.Irreps
+    assert compile_mode is same is jit.compile_mode and compile is jit.compile
+    assert logger.name == "e3nn.util.test"
+    for package in (nn, o3, nn._gate):  # of a package only its own names, and no others at all
+        assert not hasattr(package, "compile_mode" if package is not nn._gate else "nonsense")
+    names = {}
+    exec("from e3nn.nn._gate import *", names)
+    assert "Gate" in names and "compile_mode" not in names
+    """
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+
+
 def test_private_functions() -> None:
     import torch
 
@@ -174,7 +209,10 @@ def test_aliases_exist(source: str, name: str) -> None:
     assert hasattr(importlib.import_module(source), name)
 
 
-@pytest.mark.parametrize("source", sorted({name for names in SOURCES.values() for name in names}))
+@pytest.mark.parametrize(
+    "source",
+    sorted({name for names in (*SOURCES.values(), *FALLBACKS.values()) for name in names}),
+)
 def test_sources_exist(source: str) -> None:
     importlib.import_module(source)
 

@@ -119,9 +119,13 @@ def test_surface_is_closed_and_has_the_radius_of_the_values() -> None:
     sphere, clipped = tensor.plot(signal, res=20, radius=False, relu=True)
     torch.testing.assert_close(sphere.norm(dim=-1), torch.ones_like(clipped))
     assert clipped.min() == 0.0
-    ring = tensor.signal_on_grid(signal, 20)[1][0].relu()  # clipped before the mean, as in e3nn
-    torch.testing.assert_close(clipped[0], ring.mean().expand_as(clipped[0]))
-    assert 0 < ring.count_nonzero() < 20
+    tilted = torch.zeros(16, dtype=F64)
+    tilted[1] = 1.0  # the coefficient of x: of both signs around each pole
+    rings = tensor.signal_on_grid(tilted, 20)[1][[0, -1]].relu()
+    _, clipped = tensor.plot(tilted, res=20, relu=True)
+    # clipped before the mean, as in e3nn
+    torch.testing.assert_close(clipped[[0, -1]], rings.mean(1, True).expand(2, clipped.shape[1]))
+    assert clipped[0, 0] > 0
     with pytest.raises(ValueError, match="signal: shape"):
         tensor.plot(randn(2, 16))
 

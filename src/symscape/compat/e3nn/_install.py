@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from symscape.compat.e3nn._modules import ALIASES, PACKAGES, SOURCES
+from symscape.compat.e3nn._modules import ALIASES, FALLBACKS, PACKAGES, SOURCES
 from symscape.compat.e3nn._options import __version__
 from symscape.o3 import wigner_signs
 
@@ -45,6 +45,8 @@ class _Finder(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Give the module the names of its sources, which are looked up when they are asked for."""
         sources = SOURCES[module.__name__]
+        package = ".".join(module.__name__.split(".")[:2])
+        fallbacks = () if module.__name__ == package else FALLBACKS.get(package, ())
         submodules = _submodules(module.__name__)
 
         def resolve(name: str) -> Any:
@@ -52,7 +54,8 @@ class _Finder(MetaPathFinder, Loader):
                 return importlib.import_module(f"{module.__name__}.{name}")
             if not name.startswith("__"):
                 alias = ALIASES.get((module.__name__, name))
-                for source, known in [alias] if alias else [(source, name) for source in sources]:
+                places = [alias] if alias else [(place, name) for place in (*sources, *fallbacks)]
+                for source, known in places:
                     try:
                         value = getattr(importlib.import_module(source), known)
                     except AttributeError:

@@ -99,6 +99,24 @@ SOURCES: dict[str, tuple[str, ...]] = {
 }
 """For each module of e3nn, the modules whose names it has; the first that has a name gives it."""
 
+FALLBACKS: dict[str, tuple[str, ...]] = {
+    "e3nn.io": ("symscape.o3",),
+    "e3nn.math": (f"{_HERE}._jit", f"{_HERE}._util"),
+    "e3nn.nn": (
+        f"{_HERE}._jit",
+        "symscape.nn",
+        "symscape.o3",
+        "symscape.math",
+        f"{_HERE}._codegen",
+    ),
+    "e3nn.o3": (f"{_HERE}._jit", "symscape.math", f"{_HERE}._codegen", f"{_HERE}._util"),
+    "e3nn.util": (f"{_HERE}._jit", "symscape.o3"),
+}
+"""What the modules of a package, other than the package itself, have imported from elsewhere.
+
+Some clients take a name from where e3nn happens to use it, not from where it is defined.
+"""
+
 ALIASES: dict[tuple[str, str], tuple[str, str]] = {
     ("e3nn.nn._gate", "_Sortcut"): (f"{_HERE}._private", "_Sortcut"),
     ("e3nn.o3._irreps", "_MulIr"): ("symscape.o3", "MulIr"),

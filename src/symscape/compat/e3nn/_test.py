@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from typing import Any, cast
@@ -25,6 +26,8 @@ __all__ = [
     "random_irreps",
     "set_random_seeds",
 ]
+
+logger = logging.getLogger("e3nn.util.test")
 
 FLOAT_TOLERANCE = {
     dtype: torch.tensor(tolerance, dtype=dtype)
