@@ -19,7 +19,7 @@ from torch import Tensor
 
 from symscape.contraction import _cpu, _cuda
 from symscape.contraction._arguments import check_range
-from symscape.contraction._context import is_eager, is_traced
+from symscape.contraction._context import is_eager, is_traced, keeps_tensors
 from symscape.contraction._mixed import evaluate_mixed
 from symscape.contraction._product import product_of, weighted_part
 
@@ -328,9 +328,25 @@ def _(index: Tensor, nodes: int, name: str) -> Tensor:
     return index.new_empty(index.shape, dtype=torch.int64)
 
 
-@torch.library.custom_op("symscape::edge_order", mutates_args=())
 def edge_order(index: Tensor, nodes: int) -> Tensor:
     """The edges, sorted by node; those of a node stay in their order."""
+    if is_eager((index,)) and keeps_tensors():  # the operator takes longer to call
+        return _edge_order(index, int(nodes))
+    return _edge_order_op(index, nodes)
+
+
+@torch.library.custom_op("symscape::edge_order", mutates_args=())
+def _edge_order_op(index: Tensor, nodes: int) -> Tensor:
+    """An operator, since no program can be recorded of how the edges are sorted."""
+    return _edge_order(index, nodes)
+
+
+@_edge_order_op.register_fake
+def _(index: Tensor, nodes: int) -> Tensor:
+    return torch.empty_like(index)
+
+
+def _edge_order(index: Tensor, nodes: int) -> Tensor:
     if index.numel() < 2 or bool((index[1:] >= index[:-1]).all()):
         return torch.arange(index.shape[0], device=index.device)
     if index.device.type != "cpu":
@@ -342,8 +358,3 @@ def edge_order(index: Tensor, nodes: int) -> Tensor:
         part = (keys[order] >> (16 * digit) & 0xFFFF).astype(np.uint16)
         order = order[np.argsort(part, kind="stable")]
     return torch.from_numpy(order)
-
-
-@edge_order.register_fake
-def _(index: Tensor, nodes: int) -> Tensor:
-    return torch.empty_like(index)
