@@ -121,6 +121,12 @@ def test_traces() -> None:
         torch.testing.assert_close(found[2], found[3])
 
 
+def test_tensors_without_memory() -> None:
+    product = depthwise()
+    arguments = [t.to("meta") for t in (*inputs(product), *graph())]
+    assert nn.FusedConvolution(product).to("meta")(*arguments, 6).shape == (6, 16)
+
+
 def test_compiles_exports_and_transforms() -> None:
     class OnGraph(torch.nn.Module):
         def __init__(self) -> None:

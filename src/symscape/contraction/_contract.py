@@ -171,7 +171,7 @@ def convolve(
 
 def _nodes(index: Tensor, nodes: int, name: str) -> Tensor:
     """The ends of the edges as the kernels take them: 64 bits, side by side, within range."""
-    if not is_eager((index,)):
+    if index.is_meta or not is_eager((index,)):
         return nodes_of_edges(index, nodes, name)
     check_range(index, nodes, name)
     return index.long().contiguous()
