@@ -224,7 +224,7 @@ class Transition(lab.Experiment):
         "overnight": TransitionParameters(
             relu_nets=((2, 20), (3, 14), (5, 12)),
             tanh_nets=((2, 13),),
-            relu_ratios=(1.8, 2.4, 2.7, 2.75, 2.8, 2.85, 2.9, 3.0, 4.0),
+            relu_ratios=(1.8, 2.4, 2.7, 2.8, 2.85, 2.9, 3.0, 3.2, 4.0),
             tanh_ratios=(3.6, 3.8, 3.9, 4.0, 4.1, 4.2),
             seeds=2,
             steps=80_000,
