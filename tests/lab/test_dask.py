@@ -138,6 +138,29 @@ def test_failed_and_deadly_points_are_told_apart(
     assert failures[1].line == "FloatingPointError: demo failure at 3/1"
 
 
+class LostFuture:
+    """A future whose worker dies between the result and our asking for it."""
+
+    status = "lost"
+    callbacks = 0
+
+    def add_done_callback(self, call: Callable[[LostFuture], None]) -> None:
+        self.callbacks += 1
+        self.status = "finished"  # another worker measures it
+        call(self)
+
+    def result(self) -> str:
+        return "measured"
+
+
+def test_a_result_that_is_lost_with_its_worker_is_waited_for_again() -> None:
+    cluster, future = DaskCluster("tcp://127.0.0.1:1"), LostFuture()
+    cluster._tasks[future] = "task"  # type: ignore[index, assignment]
+    cluster._ended.put(future)  # type: ignore[arg-type]
+    assert cluster.wait(1) == [("task", "measured")]
+    assert future.callbacks == 1
+
+
 def test_workers_that_come_later_are_waited_for(cluster: Cluster, url: str) -> None:
     import threading
 

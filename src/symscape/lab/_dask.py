@@ -136,6 +136,10 @@ class DaskCluster(Executor):
         if future.status == "finished":
             with self._talking():
                 return [(task, future.result())]
+        if future.status in ("lost", "pending"):  # its worker died with the result: Dask asks again
+            self._tasks[future] = task
+            future.add_done_callback(self._ended.put)
+            return []
         if future.status != "error":
             raise ExecutorError(self._lost())
         with self._talking():
