@@ -94,14 +94,6 @@ def _product_backward(ctx: Any, g: Tensor) -> tuple:
     return None, gx, gw, None
 
 
-def _product_jvp(ctx: Any, _: None, tx: Tensor | None, tw: Tensor | None, __: None) -> Tensor:
-    x, weight = ctx.saved_tensors
-    return _sum(
-        None if tx is None else _product(ctx.key, tx, weight, ctx.transposed),
-        None if tw is None else _product(ctx.key, x, tw, ctx.transposed),
-    )
-
-
 def _setup_gradient(ctx: Any, inputs: tuple, output: Tensor) -> None:
     ctx.key, x, g = inputs
     ctx.save_for_backward(x, g)
@@ -113,14 +105,6 @@ def _gradient_backward(ctx: Any, h: Tensor) -> tuple:
     gx = _product(ctx.key, g, h, True) if ctx.needs_input_grad[1] else None
     gg = _product(ctx.key, x, h, False) if ctx.needs_input_grad[2] else None
     return None, gx, gg
-
-
-def _gradient_jvp(ctx: Any, _: None, tx: Tensor | None, tg: Tensor | None) -> Tensor:
-    x, g = ctx.saved_tensors
-    return _sum(
-        None if tx is None else _gradient(ctx.key, tx, g),
-        None if tg is None else _gradient(ctx.key, x, tg),
-    )
 
 
 def _sum(*terms: Tensor | None) -> Tensor:
@@ -147,8 +131,12 @@ class _Product(torch.autograd.Function):
         return _product_backward(ctx, g)
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        return _product_jvp(ctx, *tangents)
+    def jvp(ctx: Any, _: None, tx: Tensor | None, tw: Tensor | None, __: None) -> Tensor:
+        x, weight = ctx.saved_tensors
+        return _sum(
+            None if tx is None else _product(ctx.key, tx, weight, ctx.transposed),
+            None if tw is None else _product(ctx.key, x, tw, ctx.transposed),
+        )
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple, *args: Any) -> tuple:
@@ -176,8 +164,12 @@ class _Gradient(torch.autograd.Function):
         return _gradient_backward(ctx, h)
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        return _gradient_jvp(ctx, *tangents)
+    def jvp(ctx: Any, _: None, tx: Tensor | None, tg: Tensor | None) -> Tensor:
+        x, g = ctx.saved_tensors
+        return _sum(
+            None if tx is None else _gradient(ctx.key, tx, g),
+            None if tg is None else _gradient(ctx.key, x, tg),
+        )
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple, *args: Any) -> tuple:

@@ -38,12 +38,11 @@ class Stability:
         G: to noise, relative to the distance of two images.
         R: D / G, the relative stability: below 1 where deformations change less than noise.
         D_error, G_error, R_error: bootstrap over the images; NaN where there is a single image.
+        images: how many images were averaged over.
 
     D and G are NaN where the distance of two images is zero: where f is the same for most pairs,
     and for one or two images, since the median counts each image with itself, too, as that of the
     thesis's code does. R does not need it, and is NaN only where noise does not change f.
-
-        images: how many images were averaged over.
     """
 
     layer: str

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from symscape.contraction._context import is_eager, is_traced
+from symscape.contraction._context import is_eager, keeps_tensors
 from symscape.o3 import _irrepwise_kernels as kernels
 from symscape.o3._irreps import Irreps
 from symscape.o3._irrepwise_kernels import Runs
@@ -168,7 +168,7 @@ def has_kernels(*tensors: Tensor) -> bool:
     ``torch.compile``, ``torch.export``, ``torch.func``, ``torch.jit.trace`` and forward-mode
     derivatives get operations of torch.
     """
-    if is_traced():
+    if not keeps_tensors() or torch.autograd.forward_ad._current_level >= 0:
         return False
     dtype = tensors[0].dtype
     if dtype is not torch.float32 and dtype is not torch.float64:
@@ -178,11 +178,7 @@ def has_kernels(*tensors: Tensor) -> bool:
             return False
         if t.dtype is not dtype or not t.is_cpu or t.numel() == 0:
             return False
-    return not (
-        torch._C._len_torch_dispatch_stack()
-        or torch._C._functorch.maybe_current_level() is not None
-        or torch.autograd.forward_ad._current_level >= 0
-    )
+    return True
 
 
 def recorded(*tensors: Tensor) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from symscape.contraction._context import is_eager, is_traced
+from symscape.contraction._context import is_eager, is_traced, keeps_tensors
 from symscape.o3 import _harmonics_kernels
 from symscape.o3._harmonics_kernels import recursion, sectoral
 from symscape.o3._irreps import Irrep, Irreps, IrrepsLike
@@ -342,7 +342,7 @@ def _form(*args: Any) -> Tensor:
 
 def _is_eager(*tensors: Tensor) -> bool:
     """Whether the tensors have memory and nobody records what is done with them."""
-    return is_eager(tensors) and torch._C._functorch.maybe_current_level() is None
+    return keeps_tensors() and is_eager(tensors)
 
 
 # Arguments

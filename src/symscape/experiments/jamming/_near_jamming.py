@@ -187,17 +187,13 @@ def location(rows: Sequence[Row]) -> tuple[float, float]:
         The middle and its error; NaN where all runs end alike, be it for one end of the interval.
     """
 
-    def middle(some: Sequence[Row]) -> float:
-        return (low(some) + high(some)) / 2
+    def ends(some: Sequence[Row]) -> tuple[float, float]:
+        high = midpoint_of_fit(some, lambda row: is_fitted(row) or not is_settled(row))
+        return midpoint_of_fit(some), high
 
-    def low(some: Sequence[Row]) -> float:
-        return midpoint_of_fit(some)
-
-    def high(some: Sequence[Row]) -> float:
-        return midpoint_of_fit(some, lambda row: is_fitted(row) or not is_settled(row))
-
-    error = bootstrap(rows, middle, resamples=100) or 0.0
-    return middle(rows), math.hypot((high(rows) - low(rows)) / 2, error)
+    low, high = ends(rows)
+    error = bootstrap(rows, lambda some: sum(ends(some)) / 2, resamples=100) or 0.0
+    return (low + high) / 2, math.hypot((high - low) / 2, error)
 
 
 def misclassified_share(row: Row) -> float:

@@ -276,10 +276,13 @@ def cusp_figures(rows: Sequence[Row]) -> list[Figure]:
     for name, _, some in _by_depth(rows):
         masses = np.mean([row["cusp_masses"] for row in some], axis=0)
         for layer, mass in enumerate(masses):
-            for of, field in ((f"{mass:.2g}", "preactivations"), ("", "preactivations_fresh")):
+            for data, field in (
+                (f"training ({mass:.2g})", "preactivations"),
+                ("fresh", "preactivations_fresh"),
+            ):
                 counts = np.sum([row[field][layer] for row in some], axis=0)
                 figure.histogram(
-                    f"{name}, layer {layer + 1}, " + (f"training ({of})" if of else "fresh"),
+                    f"{name}, layer {layer + 1}, {data}",
                     PREACTIVATION_EDGES,
                     counts / (counts.sum() * np.diff(PREACTIVATION_EDGES)),
                     group=group,
