@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,12 @@ from symscape.contraction._reference import _dense_tensor
 
 def on(product: Product, backend: str):
     return lambda x, y, w: contract(product, x, y, w, backend=backend)
+
+
+def assert_like_reference(product: Product, transform: Callable[..., Any], name: str) -> None:
+    expected = transform(on(product, "reference"))
+    found = transform(on(product, "cpu"))
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10, msg=name)
 
 
 @pytest.mark.parametrize("weights", ["shared", "own"])
@@ -42,9 +49,7 @@ def test_func(mode: str, weights: str) -> None:
             torch.stack([w, 2 * w])
         ),
     }.items():
-        expected = transform(on(product, "reference"))
-        found = transform(on(product, "cpu"))
-        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10, msg=name)
+        assert_like_reference(product, transform, name)
 
 
 @pytest.mark.parametrize("weights", ["shared", "own"])
@@ -65,9 +70,7 @@ def test_forward_mode(mode: str, weights: str) -> None:
             grad(lambda w: (grad(lambda x: (f(x, y, w) ** 2).sum())(x) ** 2).sum()), (w,), (tw,)
         ),
     }.items():
-        expected = transform(on(product, "reference"))
-        found = transform(on(product, "cpu"))
-        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10, msg=name)
+        assert_like_reference(product, transform, name)
 
 
 @pytest.mark.parametrize("weights", ["shared", "own"])

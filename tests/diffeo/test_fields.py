@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from symscape import diffeo
 from symscape.diffeo import _normal_loops, _sampling
@@ -292,3 +293,23 @@ def test_tables_are_the_same_whoever_asks_first():
     diffeo.field(coefficients, n).sum().backward()
     diffeo.field_gradient(coefficients, n).sum().backward()
     assert bool(coefficients.grad.isfinite().all())
+
+
+def test_tables_asked_for_first_within_a_transform_or_mode_do_not_stay_in_it():
+    sizes = iter((57, 58))  # of no other test
+    for ask in (_within_a_transform, _within_fake_tensors):
+        n = next(sizes)
+        ask(n)
+        coefficients = torch.randn(2, 5, 5, dtype=torch.float64, requires_grad=True)
+        diffeo.field(coefficients, n).sum().backward()
+        assert bool(coefficients.grad.isfinite().all())
+        torch.func.grad(lambda c, n=n: (diffeo.field(c, n) ** 2).sum())(coefficients.detach())
+
+
+def _within_a_transform(n):
+    torch.func.hessian(lambda c: (diffeo.field(c, n) ** 2).sum())(torch.randn(2, 5, 5))
+
+
+def _within_fake_tensors(n):
+    with FakeTensorMode():
+        diffeo.field(torch.randn(2, 5, 5), n)

@@ -10,7 +10,7 @@ again a sum of such terms, which makes the set closed.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -136,14 +136,6 @@ def _jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
     names = ctx.outputs.split()
     found: dict[str, Tensor] = {}
 
-    def add(wanted: list[str], arguments: dict[str, Tensor], key: str) -> None:
-        if not wanted:
-            return
-        given = [arguments.get(name) for name in _ARGUMENTS]
-        parts = derivatives(key, ctx.backend, " ".join(wanted), ctx.nodes, *given, *saved[7:])
-        for name, part in zip(wanted, parts):
-            found[name] = found[name] + part if name in found else part
-
     start: list[dict[str, str]] = [{name: name for name in "xywg" if name in values}]
     first = {name[1]: tensor for name, tensor in values.items() if name[0] == "t"}
     for term in _varied(start, "t", first) if first else start:
@@ -153,7 +145,10 @@ def _jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
             others = [n for n in names if term.get(_VARIABLE[n], _VARIABLE[n]) == _VARIABLE[n]]
             arguments = {s: values[n] for s, n in term.items()} | {slot: along[variable]}
             wanted = [name for name in others if _VARIABLE[name] != slot]
-            add(wanted, arguments, _key_of(ctx.key, term | {slot: f"t{variable}"}))
+            if wanted:
+                key = _key_of(ctx.key, term | {slot: f"t{variable}"})
+                parts = _call((key, ctx.backend), ctx.nodes, saved[7:], wanted, arguments)
+                _add(found, wanted, parts)
     # torch.func takes no tangent that is missing, like that of gx along x, which it does not hold
     shapes = _shapes(ctx.key, ctx.nodes, saved[0], saved[1], saved[2], saved[7])
     return tuple(
@@ -174,9 +169,8 @@ def _derivatives(
     def call(
         outputs: list[str], term: dict[str, str], arguments: dict[str, Tensor]
     ) -> Sequence[Tensor]:
-        given = [arguments.get(name) for name in _ARGUMENTS]
         key = _key_of(which[0], term)
-        return derivatives(key, which[1], " ".join(outputs), nodes, *given, *edges)
+        return _call((key, which[1]), nodes, edges, outputs, arguments)
 
     base = {name: tensor for name, tensor in values.items() if name in "xyw"}
     tangents = {name[1]: tensor for name, tensor in values.items() if name[0] == "t"}
@@ -215,9 +209,24 @@ def _terms(
         names = [_GRADIENT[slot] for slot in slots]
         # the derivative with respect to g needs no g, and a term without g has no other
         arguments = {slot: values[name] for slot, name in term.items() if name in values}
-        for name, part in zip(slots.values(), call(names, term, arguments)):
-            found[name] = found[name] + part if name in found else part
+        _add(found, slots.values(), call(names, term, arguments))
     return found
+
+
+def _call(
+    which: tuple[str, str],
+    nodes: int,
+    edges: Sequence[Tensor | None],
+    outputs: list[str],
+    arguments: dict[str, Tensor],
+) -> Sequence[Tensor]:
+    given = [arguments.get(name) for name in _ARGUMENTS]
+    return derivatives(*which, " ".join(outputs), nodes, *given, *edges)
+
+
+def _add(found: dict[str, Tensor], names: Iterable[str], parts: Sequence[Tensor]) -> None:
+    for name, part in zip(names, parts):
+        found[name] = found[name] + part if name in found else part
 
 
 def _key_of(key: str, term: dict[str, str]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from symscape.contraction._context import keeps_tensors
+from symscape.contraction._context import kept
 from symscape.contraction._product import Mixing, Path, Product, Segment, Table
 
 __all__ = ["contract_reference", "contract_right_reference", "convolve_reference", "mix_reference"]
@@ -119,17 +118,17 @@ def _assemble(pieces: list[tuple[Segment, Tensor]], length: int, like: Tensor) -
 
 
 def _dense(table: Table, dims: tuple[int, int, int], like: Tensor) -> Tensor:
-    kept = keeps_tensors() and type(like) in (Tensor, torch.nn.Parameter)
-    build = _dense_tensor if kept else _dense_tensor.__wrapped__
+    # a recorder's own kinds of tensors come with its own kinds of dtypes and devices
+    plain = type(like) in (Tensor, torch.nn.Parameter)
+    build = _dense_tensor if plain else _dense_tensor.__wrapped__
     return build(table, dims, like.dtype, like.device)
 
 
-@functools.lru_cache(maxsize=4096)
+@kept(4096)
 def _dense_tensor(
     table: Table, dims: tuple[int, int, int], dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     values = [[[0.0] * dims[2] for _ in range(dims[1])] for _ in range(dims[0])]
     for i, j, k, value in table:
         values[i][j][k] += value
-    with torch.inference_mode(False):  # it may be saved for gradients later
-        return torch.tensor(values, dtype=dtype, device=device)
+    return torch.tensor(values, dtype=dtype, device=device)

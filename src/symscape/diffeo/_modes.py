@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from symscape.diffeo._tables import kept
+from symscape.contraction._context import kept
 
 __all__ = [
     "Modes",

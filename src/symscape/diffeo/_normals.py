@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from symscape.diffeo._tables import kept
+from symscape.contraction._context import kept
 
 __all__ = ["check_seeds", "mode_counters", "mode_normals", "sample_seeds", "scaled_normals"]
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from symscape.contraction._context import kept
 from symscape.diffeo import _kernels
 from symscape.diffeo._modes import sines
 from symscape.diffeo._normals import check_seeds, mode_counters
-from symscape.diffeo._tables import kept
 
 __all__ = ["sampled_fields"]
 

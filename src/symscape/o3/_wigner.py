@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from symscape.contraction._context import keeps_tensors
+from symscape.contraction._context import kept
 
 __all__ = [
     "change_basis_real_to_complex",
@@ -319,13 +319,13 @@ def _constant(degrees: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
     """The 3j symbols of three degrees, or the exchange of x and y for one, as ``like``."""
     if torch.compiler.is_compiling():
         return constant(degrees, like.detach().new_empty(0))
-    return _made_constant(degrees, like)
+    return _cached_constant(degrees, like.dtype, like.device)
 
 
 @torch.library.custom_op("symscape::wigner_constant", mutates_args=())
 def constant(degrees: Sequence[int], like: torch.Tensor) -> torch.Tensor:
     """An operator, so that torch's compilers do not look into how the numbers are made."""
-    return _made_constant(tuple(degrees), like).clone()
+    return _cached_constant(tuple(degrees), like.dtype, like.device).clone()
 
 
 @constant.register_fake
@@ -334,19 +334,13 @@ def _(degrees: Sequence[int], like: torch.Tensor) -> torch.Tensor:
     return like.new_empty(dims * 2 if len(dims) == 1 else dims)
 
 
-def _made_constant(degrees: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-    make = _cached_constant if keeps_tensors() else _cached_constant.__wrapped__
-    return make(degrees, like.dtype, like.device)
-
-
-@lru_cache(maxsize=256)
+@kept(256)
 def _cached_constant(
     degrees: tuple[int, ...], dtype: torch.dtype, device: torch.device
 ) -> torch.Tensor:
-    with torch.inference_mode(False):  # it may be saved for gradients later
-        if len(degrees) == 3:
-            return wigner_3j(*degrees, dtype=dtype, device=device, signs="0.6")
-        return torch.tensor(_exchange_of_x_and_y(degrees[0]), dtype=dtype, device=device)
+    if len(degrees) == 3:
+        return wigner_3j(*degrees, dtype=dtype, device=device, signs="0.6")
+    return torch.tensor(_exchange_of_x_and_y(degrees[0]), dtype=dtype, device=device)
 
 
 @lru_cache(maxsize=256)
