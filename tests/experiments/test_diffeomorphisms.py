@@ -531,14 +531,25 @@ def test_the_boundary_of_folding_is_where_half_of_the_fields_fold() -> None:
     np.testing.assert_allclose(series.y, expected)
 
 
+def there_and_back(line: Any) -> Any:
+    """The 13 lines of 61 points that are drawn as one, all forward."""
+    lines = np.array(line).reshape(13, 61)
+    lines[1::2] = lines[1::2, ::-1].copy()
+    return lines
+
+
 def test_the_drawings_fold_over_above_the_region_alone() -> None:
     experiment = chapter.PhaseDiagram()
     figures = {f.id: f for f in experiment.figures(Table([]), experiment.parameters("quick"))}
     for name, folds in (("below", False), ("above", True)):
         series = {s.name: s for s in figures[f"lattice-{name}"].series}
-        x = series["rows"].x.reshape(13, 61)
-        x[1::2] = x[1::2, ::-1].copy()
+        x, column_x, column_y = (
+            there_and_back(values)
+            for values in (series["rows"].x, series["columns"].x, series["columns"].y)
+        )
         assert bool((np.diff(x) < 0).any()) is folds
+        assert bool((np.diff(column_y) < 0).any()) is folds
+        np.testing.assert_allclose(x[:, ::5], column_x[:, ::5].T)  # they cross on the lattice
         # the frame stays, so that the turns of the line lie on it
         np.testing.assert_allclose(x[:, 0], 0.0, atol=1e-12)
         np.testing.assert_allclose(x[:, -1], 60.0, atol=1e-12)

@@ -448,12 +448,16 @@ def _lattice_figure(heat: float) -> Figure:
         Axis("x", "pixels"),
         Axis("y", "pixels"),
     )
-    for name, u, v in (("rows", x[::step], y[::step]), ("columns", x.T[::step], y.T[::step])):
-        # one line there and back: its turns lie on the frame, which does not move
-        for part in (u, v):
-            part[1::2] = part[1::2, ::-1].copy()
-        figure.measured(name, u.ravel(), v.ravel(), mode="lines")
+    for name, u, v in (("rows", x, y), ("columns", x.T, y.T)):
+        figure.measured(name, _there_and_back(u[::step]), _there_and_back(v[::step]), mode="lines")
     return figure
+
+
+def _there_and_back(lines: np.ndarray) -> np.ndarray:
+    """Lines as one: every second one backward. Its turns lie on the frame, which does not move."""
+    turned = lines.copy()
+    turned[1::2] = lines[1::2, ::-1]
+    return turned.ravel()
 
 
 def _noise_figure() -> Figure:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from symscape.experiments.introduction._estimates import means_and_errors
 from symscape.experiments.jamming import _near_jamming as near
 from symscape.experiments.jamming._state import PREACTIVATION_EDGES
 from symscape.lab import Axis, Figure, Row, Table
@@ -114,12 +115,13 @@ def _in_time(rows: Sequence[Row], what: str, prefix: str) -> Figure:
         return figure
     shallow = Table(row for row in rows if row["L"] == min(r["L"] for r in rows))
     for share in SNAPSHOTS:
-        ratios, heights = [], []
+        ratios, samples = [], []
         for (P,), some in shallow.groups("P"):
             ratios.append(P / some.rows[0]["n_weights"])
-            heights.append(np.mean([_unsatisfied_at(row, share) for row in some]))
+            samples.append([_unsatisfied_at(row, share) for row in some])
+        heights, errors = means_and_errors(samples)
         name = f"after {share * shallow.rows[0]['steps']:.0f} steps"
-        figure.measured(name, ratios, heights, mode="lines+markers")
+        figure.measured(name, ratios, heights, y_error=errors, mode="lines+markers")
     return figure
 
 
@@ -262,30 +264,32 @@ def _power_law(
 
 
 def cusp_figures(rows: Sequence[Row]) -> list[Figure]:
-    """Fig. 12: density of pre-activations on training and fresh data."""
+    """Fig. 12: density of pre-activations on training and fresh data, a figure for each depth."""
+    figures = [_cusp_figure(some[0]["L"], some) for _, _, some in _by_depth(rows)]
+    return figures or [_cusp_figure(None, [])]
+
+
+def _cusp_figure(L: int | None, rows: Sequence[Row]) -> Figure:
+    depth = "" if L is None else f", L = {L}"
     figure = Figure(
-        "preactivations",
-        "Pre-activations on training and on fresh data",
+        "preactivations" if L is None else f"preactivations-{L}",
+        f"Pre-activations on training and on fresh data{depth}",
         "Density of log10 |pre-activation| in each layer, runs near jamming. Training data have "
         "a separate peak of values that the dynamics drove to zero: the cusps, with the share of "
-        "the layer's pre-activations in brackets. Fresh data do not.",
+        "the layer's pre-activations in brackets. Fresh data, here of all layers, do not.",
         Axis("log10 |pre-activation|"),
         Axis("density", log=True),
     )
-    group = 0
-    for name, _, some in _by_depth(rows):
-        masses = np.mean([row["cusp_masses"] for row in some], axis=0)
-        for layer, mass in enumerate(masses):
-            for data, field in (
-                (f"training ({mass:.2g})", "preactivations"),
-                ("fresh", "preactivations_fresh"),
-            ):
-                counts = np.sum([row[field][layer] for row in some], axis=0)
-                figure.histogram(
-                    f"{name}, layer {layer + 1}, {data}",
-                    PREACTIVATION_EDGES,
-                    counts / (counts.sum() * np.diff(PREACTIVATION_EDGES)),
-                    group=group,
-                )
-                group += 1
-    return [figure]
+    if not rows:
+        return figure
+    for layer, mass in enumerate(np.mean([row["cusp_masses"] for row in rows], axis=0)):
+        counts = np.sum([row["preactivations"][layer] for row in rows], axis=0)
+        _draw_counts(figure, f"layer {layer + 1}, training ({mass:.2g})", counts, layer)
+    fresh = np.sum([row["preactivations_fresh"] for row in rows], axis=(0, 1))
+    _draw_counts(figure, "fresh", fresh, len(rows[0]["cusp_masses"]))
+    return figure
+
+
+def _draw_counts(figure: Figure, name: str, counts: Array, group: int) -> None:
+    density = counts / (counts.sum() * np.diff(PREACTIVATION_EDGES))
+    figure.histogram(name, PREACTIVATION_EDGES, density, group=group)
