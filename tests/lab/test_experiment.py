@@ -1,9 +1,10 @@
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from demo_experiment import Demo, DemoParameters
+from pydantic import model_validator
 
 from symscape.lab import Experiment, InputError, discover, expand, find, register
 
@@ -28,6 +29,22 @@ def test_wrong_input_is_named_with_what_is_allowed(
     with pytest.raises(InputError, match=sentence) as caught:
         Demo().parameters(profile, overrides)
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_validator_says_of_several_parameters_is_one_sentence_of_ours() -> None:
+    class Parameters(DemoParameters):
+        @model_validator(mode="after")
+        def _check(self) -> Self:
+            if self.points * self.seeds > 1000:
+                raise ValueError("points times seeds must be at most 1000")
+            return self
+
+    class Limited(Demo):
+        pass
+
+    Limited.Parameters = Parameters  # type: ignore[misc]
+    with pytest.raises(InputError, match="do not fit together: points times seeds must be at"):
+        Limited().parameters("smoke", {"points": 100, "seeds": 11})
 
 
 def test_an_unknown_experiment_gets_a_suggestion() -> None:

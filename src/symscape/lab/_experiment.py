@@ -126,7 +126,8 @@ class Experiment(ABC):
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     place = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"][:1].lower() + problem["msg"][1:]
+    message = problem["msg"].removeprefix("Value error, ")  # what a validator of ours said
+    message = message[:1].lower() + message[1:]
     if not place:
         return f"the parameters do not fit together: {message}."
     return f"parameter '{place}' was given as {problem['input']!r}: {message}."
