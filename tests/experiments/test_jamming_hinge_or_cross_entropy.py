@@ -10,12 +10,7 @@ import pytest
 import torch
 
 from symscape.experiments.jamming._hinge_or_cross_entropy import HingeOrCrossEntropy
-from symscape.experiments.jamming._image_classifiers import (
-    _ShakeBlock,
-    augmented,
-    classifier,
-    error_rate,
-)
+from symscape.experiments.jamming._image_classifiers import _ShakeBlock, classifier
 from symscape.lab import Finding, Row, Table
 
 EXPERIMENT = HingeOrCrossEntropy()
@@ -123,28 +118,3 @@ def test_shake_block_mixes_forward_and_backward_with_other_weights() -> None:
     block.eval()
     first, second = (branch(x) for branch in block.branches)
     assert torch.allclose(block(x), x + (first + second) / 2, atol=1e-6)
-
-
-def test_augmented_images_are_windows_of_the_padded_ones() -> None:
-    x = 1 + torch.arange(2 * 3 * 6 * 6, dtype=torch.float32).reshape(2, 3, 6, 6)
-    generator = torch.Generator().manual_seed(0)
-    padded = torch.nn.functional.pad(x, (2, 2, 2, 2))
-    for _ in range(5):
-        moved = augmented(x, 2, False, generator)
-        for image, source in zip(moved, padded, strict=True):
-            windows = source.unfold(1, 6, 1).unfold(2, 6, 1).permute(1, 2, 0, 3, 4).flatten(0, 1)
-            assert any(torch.equal(image, window) for window in windows)
-    mirrored = augmented(x.repeat(10, 1, 1, 1), 0, True, generator)
-    same = [
-        torch.equal(a, b) or torch.equal(a, b.flip(2))
-        for a, b in zip(mirrored, x.repeat(10, 1, 1, 1), strict=True)
-    ]
-    assert all(same)
-    assert torch.equal(augmented(x, 0, False, generator), x)
-
-
-def test_error_rate_counts_wrong_classes() -> None:
-    scores = torch.eye(10)
-    network = torch.nn.Identity()
-    assert error_rate(network, scores, torch.arange(10)) == 0.0
-    assert error_rate(network, scores, torch.zeros(10, dtype=torch.int64)) == 0.9

@@ -1,5 +1,6 @@
 """Maximum-entropy diffeomorphisms of images and relative stability (chapter 4)."""
 
+from symscape.diffeo._augmentation import augmented
 from symscape.diffeo._classifier import ClassifierStability, classifier_stability
 from symscape.diffeo._correlation import (
     Correlation,
@@ -64,6 +65,7 @@ __all__ = [
     "StripeRun",
     "TrainedClassifier",
     "acceptable_range",
+    "augmented",
     "center_displacement",
     "classifier_stability",
     "displacement",

@@ -124,11 +124,8 @@ class HingeOrCrossEntropy(lab.Experiment):
     def measure(self, point: dict[str, Any]) -> dict[str, Any]:
         import torch
 
-        from symscape.experiments.jamming._image_classifiers import (
-            augmented,
-            classifier,
-            error_rate,
-        )
+        from symscape.diffeo import augmented, error_rate
+        from symscape.experiments.jamming._image_classifiers import classifier
 
         x, labels, x_test, labels_test = _images(point)
         network = classifier(point["architecture"], x.shape[1], point["width"], point["seed"])

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from symscape.diffeo import augmented  # noqa: F401  (its importers are to name its new home)
+
 Architecture = Literal["small", "shake-shake"]
 
 
@@ -107,31 +109,3 @@ class _ShiftedSkip(nn.Module):
         moved = F.pad(x, (-1, 1, -1, 1))
         straight, shifted = (F.avg_pool2d(a, 1, self.stride) for a in (x, moved))
         return self.norm(torch.cat([self.straight(straight), self.shifted(shifted)], 1))
-
-
-def augmented(x: Tensor, pad: int, flip: bool, generator: torch.Generator) -> Tensor:
-    """Each image moved by up to ``pad`` pixels (zeros come in) and mirrored with chance 1/2."""
-    n, _, rows, columns = x.shape
-    if flip:
-        mirrored = torch.rand(n, generator=generator) < 0.5
-        x = torch.where(mirrored[:, None, None, None].to(x.device), x.flip(3), x)
-    if pad:
-        corner = torch.randint(2 * pad + 1, (2, n, 1), generator=generator)
-        row, column = corner[0] + torch.arange(rows), corner[1] + torch.arange(columns)
-        image = torch.arange(n)[:, None, None]
-        # Indices around a full slice put the channels last.
-        moved = F.pad(x, (pad, pad, pad, pad))[image, :, row[:, :, None], column[:, None, :]]
-        x = moved.permute(0, 3, 1, 2)
-    return x
-
-
-@torch.no_grad()
-def error_rate(network: nn.Module, x: Tensor, labels: Tensor) -> float:
-    """Fraction of wrong classes, in evaluation mode."""
-    network.eval()
-    wrong = sum(
-        int((network(some).argmax(1) != right).sum())
-        for some, right in zip(x.split(500), labels.split(500))
-    )
-    network.train()
-    return wrong / len(labels)
