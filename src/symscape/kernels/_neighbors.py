@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from scipy.special import betainc
 
 from symscape.kernels._kernel import points, square_distances
 from symscape.kernels._regression import checked_sizes
-from symscape.scaling import Estimate
+from symscape.scaling import Estimate, mean
 
 Array = NDArray[np.float64]
 
@@ -114,10 +115,8 @@ def effective_dimension(sizes: ArrayLike, distances: ArrayLike) -> EffectiveDime
     each = np.array([best(curve) for curve in curves])
     typical = np.exp(np.log(curves).mean(axis=0))
     d = best(typical)
-    error = float(each.std(ddof=1)) / math.sqrt(len(each)) if len(each) > 1 else None
-    return EffectiveDimension(
-        Estimate(d, error, len(each)), math.sqrt(misfit(math.log(d), typical))
-    )
+    found = dataclasses.replace(mean(each), value=d)
+    return EffectiveDimension(found, math.sqrt(misfit(math.log(d), typical)))
 
 
 def _caps(d: float) -> tuple[Array, Array]:

@@ -18,6 +18,10 @@ _WHERE = {
     "Tolerance": "_claims",
     "Verdict": "_claims",
     "judge": "_claims",
+    "verdict": "_claims",
+    "verdicts": "_claims",
+    "Estimate": "_claims",
+    "NoEstimate": "_claims",
     "InputError": "_errors",
     "StoreError": "_errors",
     "ExecutorError": "_errors",
@@ -31,6 +35,8 @@ _WHERE = {
     "Figure": "_figures",
     "Row": "_table",
     "Table": "_table",
+    "grid": "_table",
+    "once": "_table",
     "Failure": "_store",
     "Run": "_store",
     "Store": "_store",
@@ -54,6 +60,7 @@ __all__ = [
     "Axis",
     "Claim",
     "DaskCluster",
+    "Estimate",
     "Executor",
     "ExecutorError",
     "Experiment",
@@ -64,6 +71,7 @@ __all__ = [
     "InputError",
     "Job",
     "LocalProcesses",
+    "NoEstimate",
     "Parameters",
     "Progress",
     "Row",
@@ -79,16 +87,31 @@ __all__ = [
     "expand",
     "export_results",
     "find",
+    "grid",
     "judge",
     "key_of",
+    "once",
     "register",
     "registry",
     "run_experiment",
     "run_sweep",
+    "verdict",
+    "verdicts",
 ]
 
 if TYPE_CHECKING:
-    from symscape.lab._claims import PROFILES, Claim, Finding, Tolerance, Verdict, judge
+    from symscape.lab._claims import (
+        PROFILES,
+        Claim,
+        Estimate,
+        Finding,
+        NoEstimate,
+        Tolerance,
+        Verdict,
+        judge,
+        verdict,
+        verdicts,
+    )
     from symscape.lab._dask import DaskCluster
     from symscape.lab._errors import ExecutorError, InputError, StoreError
     from symscape.lab._executors import Executor, InProcess, LocalProcesses
@@ -106,7 +129,7 @@ if TYPE_CHECKING:
     from symscape.lab._report import build_report, export_results
     from symscape.lab._runner import Job, RunSummary, expand, run_experiment, run_sweep
     from symscape.lab._store import Failure, Run, Store
-    from symscape.lab._table import Row, Table
+    from symscape.lab._table import Row, Table, grid, once
 
 
 def __getattr__(name: str) -> Any:

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from symscape.scaling import Estimate, NoEstimate, margin, number, worst
+
+if TYPE_CHECKING:
+    from symscape.lab._experiment import Experiment
+    from symscape.lab._table import Table
 
 PROFILES = ("smoke", "quick", "overnight", "paper")
 """Names of the profiles, from the smallest to the thesis's own sizes."""
 
+Kind = Literal["exact", "measured", "check"]
+KINDS: tuple[Kind, ...] = ("exact", "measured", "check")
+
 Status = Literal["reproduced", "not reproduced", "inconclusive"]
+
+Answer = Estimate | str | Mapping[Any, Estimate | str]
+"""A number, the sentence why there is none, or one of the two per panel."""
 
 
 @dataclass(frozen=True)
 class Tolerance:
     """The interval in which a measured number agrees with the thesis, and why it is that wide.
+
+    An edge that the number cannot cross (0 for an absolute deviation, 1 for a share) is none: use
+    :meth:`at_most` and :meth:`at_least`.
 
     Args:
         low: smallest value that agrees (``-math.inf`` for an upper bound alone).
@@ -29,29 +45,27 @@ class Tolerance:
     def __post_init__(self) -> None:
         if not self.low <= self.high:
             raise ValueError(f"Tolerance: low={self.low} must not exceed high={self.high}")
+        if math.isinf(self.low) and math.isinf(self.high):
+            raise ValueError("Tolerance: low and high are both infinite; nothing could fail")
         if not self.reason:
             raise ValueError("Tolerance: reason is empty; say where the interval comes from")
+
+    @classmethod
+    def at_most(cls, high: float, reason: str) -> Tolerance:
+        """An upper bound alone."""
+        return cls(-math.inf, high, reason)
+
+    @classmethod
+    def at_least(cls, low: float, reason: str) -> Tolerance:
+        """A lower bound alone."""
+        return cls(low, math.inf, reason)
 
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high
 
-    @property
-    def width(self) -> float:
-        """``high - low``, infinite for a one-sided tolerance."""
-        return self.high - self.low
-
-    def distance(self, value: float) -> float:
-        """Distance of ``value`` from the interval, 0 inside it."""
-        return max(self.low - value, value - self.high, 0.0)
-
-    def room(self, value: float) -> float:
-        """The largest error bar that a ``value`` inside may have and still confirm a claim.
-
-        The width; with one bound, which has no width, the distance from that bound.
-        """
-        if math.isinf(self.width):
-            return min(value - self.low, self.high - value)
-        return self.width
+    def has_sign_of(self, value: float) -> bool:
+        """Whether some number in the interval has the sign of ``value``."""
+        return self.low < 0 if value < 0 else self.high > 0
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,12 @@ class Claim:
         statement: the claim as a sentence.
         thesis: the thesis's number or words.
         tolerance: the interval that counts as agreement.
+        answer: function of the finished points (a table, never empty) and the parameters. It
+            returns an :class:`symscape.scaling.Estimate`; or a sentence why there is none; or one
+            of the two for each panel (depth, data set, curve), of which the worst one answers. A
+            :class:`symscape.scaling.NoEstimate` that it raises is such a sentence.
+        kind: ``"measured"``, which needs an error bar; ``"exact"``, an identity; ``"check"``, of
+            our own code, which is counted apart from the thesis's statements.
         profile: the smallest profile whose failure counts as "not reproduced"; in a smaller one
             a failure is "inconclusive".
     """
@@ -73,101 +93,137 @@ class Claim:
     statement: str
     thesis: str | float
     tolerance: Tolerance
+    answer: Callable[[Table, Any], Answer] = lambda table, p: "Not converted."  # interim
+    kind: Kind = "measured"
     profile: str = "overnight"
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
             raise ValueError(f"Claim {self.id}: profile={self.profile!r} is not one of {PROFILES}")
-
-
-@dataclass
-class Finding:
-    """What an analysis found for one claim.
-
-    Args:
-        claim: id of the claim.
-        measured: the number, or None where the runs did not allow one.
-        uncertainty: its 1-sigma error (bootstrap over seeds), or None where there is none.
-        note: what the reader must know; the reason where ``measured`` is None.
-        runs: keys of the stored points it was computed from (all of the table when left empty).
-    """
-
-    claim: str
-    measured: float | None
-    uncertainty: float | None = None
-    note: str = ""
-    runs: list[str] = field(default_factory=list)
+        if self.kind not in KINDS:
+            raise ValueError(f"Claim {self.id}: kind={self.kind!r} is not one of {KINDS}")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on one claim in one profile, with its reason in one sentence."""
+    """The verdict on one claim in one profile.
+
+    Attributes:
+        status: reproduced, not reproduced or inconclusive.
+        reason: in one sentence.
+        claim: the claim.
+        estimate: the number, of the worst panel where there are several; None without one.
+        note: what the reader must know.
+        profile: the profile of the runs.
+        runs: keys of the stored points.
+    """
 
     status: Status
     reason: str
     claim: Claim
-    finding: Finding
+    estimate: Estimate | None
+    note: str
     profile: str
+    runs: tuple[str, ...] = ()
+
+    @property
+    def panel(self) -> str:
+        """The panel that the number is of, empty where there is one only."""
+        return "" if self.estimate is None else self.estimate.panel
 
 
-def judge(claim: Claim, finding: Finding, profile: str) -> Verdict:
-    """Compare a finding with its claim.
+def verdicts(experiment: Experiment, table: Table, p: Any, profile: str) -> list[Verdict]:
+    """Answer and judge every claim of an experiment from its finished points."""
+    return [verdict(claim, table, p, profile) for claim in experiment.claims]
 
-    - no finite number: inconclusive;
-    - inside the tolerance: reproduced, but inconclusive if the error bar is too wide to tell:
-      wider than the tolerance, or, where that has one bound only, reaching past the bound;
-    - outside by at most two error bars: inconclusive;
-    - outside by more, or without an error bar: not reproduced, but inconclusive in a profile
-      smaller than ``claim.profile``.
+
+def verdict(claim: Claim, table: Table, p: Any, profile: str) -> Verdict:
+    """Answer one claim from the finished points of its experiment, and judge it."""
+    return judge(claim, answered(claim, table, p), profile, table.keys)
+
+
+def answered(claim: Claim, table: Table, p: Any) -> Answer:
+    """What a claim answers; where it has no number, the sentence why."""
+    if not table:
+        return "Not run."
+    try:
+        return claim.answer(table, p)
+    except NoEstimate as reason:
+        return str(reason)
+
+
+def judge(claim: Claim, answer: Answer, profile: str, runs: Sequence[str] = ()) -> Verdict:
+    """Compare an answer with its claim.
+
+    - no number, or one that is not finite: inconclusive;
+    - measured: without an error bar inconclusive; inside and at least one error from every edge
+      reproduced; outside by two errors or more not reproduced; else inconclusive;
+    - exact, and check without an error bar: reproduced inside, not reproduced outside;
+    - in a profile smaller than ``claim.profile`` not reproduced becomes inconclusive, unless a
+      measured number has the wrong sign and is outside by three errors.
 
     Args:
         claim: the claim.
-        finding: what was measured for it.
+        answer: what its ``answer`` returned; of several panels the worst one is judged.
         profile: the profile of the runs.
+        runs: keys of the points that the answer comes from.
 
     Raises:
-        ValueError: if the finding belongs to another claim, or the profile is unknown.
+        ValueError: the profile is unknown.
     """
-    if finding.claim != claim.id:
-        raise ValueError(f"judge: finding of {finding.claim!r} given for claim {claim.id!r}")
     if profile not in PROFILES:
         raise ValueError(f"judge: profile={profile!r} is not one of {PROFILES}")
-    status, reason = _rule(claim, finding, profile)
-    return Verdict(status, reason, claim, finding, profile)
+    allowed = claim.tolerance
+    if isinstance(answer, Mapping):
+        try:
+            answer = worst(answer, allowed.low, allowed.high)
+        except NoEstimate as reason:
+            answer = str(reason)
+    if isinstance(answer, str):
+        return Verdict("inconclusive", answer, claim, None, answer, profile, tuple(runs))
+    status, reason = _rule(claim, answer, profile)
+    return Verdict(status, reason, claim, answer, answer.note, profile, tuple(runs))
 
 
-def _rule(claim: Claim, finding: Finding, profile: str) -> tuple[Status, str]:
-    measured, sigma, allowed = finding.measured, finding.uncertainty, claim.tolerance
-    if measured is None or math.isnan(measured):
-        return "inconclusive", finding.note or "No finished run gives this number."
-    if math.isinf(measured):
-        return "inconclusive", finding.note or f"{measured} is not a number that can be judged."
-    if sigma is not None and math.isnan(sigma):
-        sigma = None
-    interval = _interval(allowed)
-    value = f"{measured:.4g}" if sigma is None else f"{measured:.4g} ± {sigma:.2g}"
-    if measured in allowed:
-        if sigma is not None and sigma > allowed.room(measured):
-            but = "reaches out of it" if math.isinf(allowed.width) else "is wider"
-            return "inconclusive", f"{value} lies in {interval}, but the error bar {but}."
-        return "reproduced", f"{value} lies in {interval}."
-    if sigma is not None and allowed.distance(measured) <= 2 * sigma:
-        return "inconclusive", f"{value} is outside {interval} by less than two error bars."
-    if PROFILES.index(profile) < PROFILES.index(claim.profile):
+def _rule(claim: Claim, estimate: Estimate, profile: str) -> tuple[Status, str]:
+    allowed, value, error = claim.tolerance, estimate.value, estimate.error
+    of = f" ({estimate.panel})" if estimate.panel else ""
+    if not math.isfinite(value):
+        return "inconclusive", f"{value} is not a number that can be judged{of}."
+    has_error = error is not None and math.isfinite(error) and error > 0
+    if claim.kind == "measured" and not has_error:
+        return "inconclusive", f"{value:.4g}{of} has no error bar."
+    said, interval = f"{number(estimate)}{of}", _interval(allowed)
+    distance = margin(estimate, allowed.low, allowed.high)
+    if distance >= 1:
+        return "reproduced", f"{said} lies in {interval}."
+    if distance > -2:
+        where = "in" if value in allowed else "outside"
+        far = "one error" if value in allowed else "two errors"
+        return "inconclusive", f"{said} lies {where} {interval}, by less than {far}."
+    wrong_sign = has_error and not allowed.has_sign_of(value) and distance <= -3
+    if PROFILES.index(profile) < PROFILES.index(claim.profile) and not wrong_sign:
         return (
             "inconclusive",
-            f"{value} is outside {interval}, but profile {profile} is smaller than "
+            f"{said} is outside {interval}, but profile {profile} is smaller than "
             f"{claim.profile}, where the claim is expected to come out.",
         )
-    return "not reproduced", f"{value} is outside {interval}."
+    return "not reproduced", f"{said} is outside {interval}."
 
 
 def _interval(allowed: Tolerance) -> str:
     """An interval in words and numbers; an open end is not written as infinity."""
-    if math.isinf(allowed.low) and math.isinf(allowed.high):
-        return "the whole line"
     if math.isinf(allowed.low):
         return f"the range up to {allowed.high:.4g}"
     if math.isinf(allowed.high):
         return f"the range from {allowed.low:.4g} up"
     return f"[{allowed.low:.4g}, {allowed.high:.4g}]"
+
+
+@dataclass
+class Finding:  # interim, until every chapter is converted
+    claim: str
+    measured: float | None
+    uncertainty: float | None = None
+    note: str = ""
+    runs: list[str] | None = None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from symscape.lab._claims import PROFILES, Claim, Finding
+from symscape.lab._claims import PROFILES, Claim
 from symscape.lab._errors import InputError, did_you_mean
 from symscape.lab._table import Point, Result, Table
 
@@ -61,7 +61,7 @@ class Experiment(ABC):
     profiles: ClassVar[Mapping[str, BaseModel]]
     """Parameters of the profiles ``smoke``, ``quick``, ``overnight`` and ``paper``."""
     claims: ClassVar[tuple[Claim, ...]] = ()
-    """The claims that ``analyse`` answers."""
+    """The claims, each with its answer."""
 
     @abstractmethod
     def points(self, p: Any) -> Iterable[Point]:
@@ -82,10 +82,6 @@ class Experiment(ABC):
         Returns:
             Numpy arrays, numbers, strings and booleans by name; no name of the point again.
         """
-
-    def analyse(self, table: Table, p: Any) -> list[Finding]:
-        """Answer the claims from the finished points (which may be few, or none)."""
-        return []
 
     def figures(self, table: Table, p: Any) -> list[Figure]:
         """Draw the figures of the report from the finished points (which may be few, or none)."""

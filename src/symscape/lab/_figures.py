@@ -15,12 +15,15 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from symscape import scaling
+from symscape.lab._table import Row, Table, Value, value_of
 
 __all__ = ["Axis", "Figure", "Mode", "Series"]
 
@@ -130,6 +133,7 @@ class Figure:
         y: the vertical axis; it needs a label.
         ordered: the groups are steps of one quantity (losses, widths, times), so they are
             coloured along a scale from light to dark instead of by distinct colours.
+        claims: ids of the claims that it shows; the report puts it beside them.
 
     Every call adds one series and returns the figure.  Arguments ``x`` and ``y`` may be scalars;
     errors are scalars or one number per point (one standard deviation).
@@ -145,6 +149,7 @@ class Figure:
     x: Axis
     y: Axis
     ordered: bool = False
+    claims: tuple[str, ...] = ()
     series: list[Series] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -152,6 +157,8 @@ class Figure:
             raise ValueError(f"id: lower-case letters, digits and hyphens only, got {self.id!r}")
         if not self.title.strip():
             raise ValueError(f"title: figure {self.id!r} needs a title")
+        if isinstance(self.claims, str):
+            raise ValueError(f"claims: figure {self.id!r} needs a tuple of ids, got a string")
         for name in ("x", "y"):
             axis = getattr(self, name)
             if not isinstance(axis, Axis):
@@ -185,6 +192,58 @@ class Figure:
                 group=self._group(group),
             )
         )
+
+    def curves(
+        self,
+        table: Table,
+        x: Value,
+        y: Value,
+        by: str | tuple[str, ...] = (),
+        *,
+        name: str | None = None,
+        geometric: bool = False,
+        mode: Mode = "lines+markers",
+        group: int = 0,
+    ) -> Figure:
+        """A measured series per group of rows: mean and error over the rows at each x.
+
+        The error is that of :func:`symscape.scaling.mean`, or of the geometric mean. Values that
+        are missing (NaN, and in a geometric mean those that are not positive) are left out.
+
+        Args:
+            table: the rows.
+            x: a number of a row, or an array.
+            y: a number of a row, or as long an array.
+            by: fields whose combinations make the groups.
+            name: of a series, a format string of these fields; ``"L = 2, d = 10"`` by default.
+            geometric: average logarithms.
+            mode: lines, markers or both.
+            group: colour and marker of the first series; the following ones take the next.
+        """
+        fields = (by,) if isinstance(by, str) else by
+        default = ", ".join(f"{field} = {{{field}}}" for field in fields) or "measured"
+        for place, (values, rows) in enumerate(table.groups(*fields)):
+            label = (default if name is None else name).format(**dict(zip(fields, values)))
+            points = [
+                pair
+                for row in rows
+                for pair in zip(*map(_vector_of(label, row), (x, y), ("x", "y")), strict=True)
+            ]
+            self._averaged(label, points, geometric, mode, group + place)
+        return self
+
+    def _averaged(
+        self, label: str, points: list[Any], geometric: bool, mode: Mode, group: int
+    ) -> None:
+        samples: dict[float, list[float]] = {}
+        for x, y in points:
+            if math.isfinite(y) and not (geometric and y <= 0):
+                samples.setdefault(float(x), []).append(float(y))
+        average = scaling.geometric_mean if geometric else scaling.mean
+        means = {x: average(samples[x]) for x in sorted(samples)}
+        errors = [estimate.error or 0.0 for estimate in means.values()]
+        heights = [estimate.value for estimate in means.values()]
+        self.measured(label, list(means), heights, errors, mode=mode, group=group)
 
     def thesis(
         self,
@@ -343,6 +402,10 @@ class Figure:
         if isinstance(group, bool) or not isinstance(group, int | np.integer) or group < 0:
             raise ValueError(f"group: a number from 0 is needed, got {group!r}")
         return int(group)
+
+
+def _vector_of(label: str, row: Row) -> Callable[[Value, str], NDArray[np.float64]]:
+    return lambda value, argument: _vector(label, argument, value_of(row, value))
 
 
 def _vector(name: str, argument: str, values: Any) -> NDArray[np.float64]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 Point = dict[str, Any]
 """A point: JSON scalars and lists by name, with an integer ``"seed"``."""
@@ -39,6 +46,32 @@ class Row:
         return name in self.point or name in self.result
 
 
+Value = str | Callable[[Row], Any]
+"""The name of a field, or a function of a row."""
+
+
+def grid(seeds: int | Sequence[int], /, **axes: Any) -> Iterator[Point]:
+    """Yield the points of a grid: every combination of the axes with every seed.
+
+    Args:
+        seeds: how many, counted from 0, or the seeds themselves; they run fastest.
+        **axes: a list, tuple or range is an axis; anything else is a constant of all points. A
+            dictionary among the values of an axis adds its own fields in place of the axis's name,
+            for parameters that vary together:
+            ``net=[{"L": 2, "h": 20}, {"L": 3, "h": 14}]``. A constant that is a list stands in
+            another list.
+    """
+    names = list(axes)
+    values = [v if isinstance(v, (list, tuple, range)) else (v,) for v in axes.values()]
+    every = range(seeds) if isinstance(seeds, int) else seeds
+    for chosen in itertools.product(*values):
+        point: Point = {}
+        for name, value in zip(names, chosen):
+            point |= value if isinstance(value, dict) else {name: value}
+        for seed in every:
+            yield {**point, "seed": seed}
+
+
 class Table:
     """Finished rows of one experiment and profile, in the order of its points.
 
@@ -62,13 +95,28 @@ class Table:
 
     @property
     def keys(self) -> list[str]:
-        """Keys of the rows, for ``Finding.runs``."""
+        """Keys of the rows in the store."""
         return [row.key for row in self.rows]
 
     def where(self, **equal: Any) -> Table:
         """Return the rows whose fields equal the given values: ``table.where(P=1000, L=5)``."""
         return Table(
             row for row in self.rows if all(_same(row[name], v) for name, v in equal.items())
+        )
+
+    def select(self, wanted: Callable[[Row], bool]) -> Table:
+        """Return the rows of which ``wanted`` is true."""
+        return Table(row for row in self.rows if wanted(row))
+
+    def per_seed(self, value: Value) -> NDArray[np.float64]:
+        """Return one number per seed, in their order: the mean over the rows of that seed.
+
+        Args:
+            value: a number of each row.
+        """
+        return np.array(
+            [np.mean([value_of(row, value) for row in rows]) for _, rows in self.groups("seed")],
+            dtype=float,
         )
 
     def column(self, name: str) -> Any:
@@ -103,6 +151,29 @@ class Table:
             order.sort()
         for values in order:
             yield values, Table(found[values])
+
+
+def once(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorator of a function of a table: it is computed once, for all claims and figures.
+
+    The table is the first argument and is recognized by identity; the others are hashable.
+    """
+    known: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
+
+    @functools.wraps(function)
+    def remembered(*args: P.args, **kwargs: P.kwargs) -> T:
+        results = known.setdefault(args[0], {})
+        key = (args[1:], tuple(sorted(kwargs.items())))
+        if key not in results:
+            results[key] = function(*args, **kwargs)
+        return results[key]
+
+    return remembered
+
+
+def value_of(row: Row, value: Value) -> Any:
+    """The field of a row, or what a function makes of the row."""
+    return value(row) if callable(value) else row[value]
 
 
 def _frozen(value: Any) -> Any:

@@ -1,19 +1,38 @@
-"""Power laws: fits with stated windows, error bars over seeds, collapses, extrapolation.
+"""Statistics of experiments: numbers with their errors, power laws, collapses, extrapolation.
 
 The points of a learning curve share their data and are correlated, so that the scatter about a line
 says nothing of the error of its slope. Here the seed is the unit: every error bar comes from
-resampling whole curves.
+resampling whole curves, and few seeds use Student's factor.
 """
 
-from symscape.scaling._bootstrap import Estimate, cluster_bootstrap
+from symscape.scaling._bootstrap import cluster_bootstrap
 from symscape.scaling._collapse import Collapse, Curve, fit_collapse
 from symscape.scaling._constant import ConstantTest, constant_test
+from symscape.scaling._estimate import (
+    Estimate,
+    NoEstimate,
+    bootstrap,
+    difference,
+    exponential,
+    geometric_mean,
+    listed,
+    margin,
+    mean,
+    number,
+    ratio,
+    scan,
+    share,
+    spread,
+    student,
+    worst,
+)
 from symscape.scaling._power_law import (
     Extrapolation,
     LocalExponents,
     PowerLaw,
     fit_power_law,
     local_exponents,
+    slope,
 )
 
 __all__ = [
@@ -23,10 +42,26 @@ __all__ = [
     "Estimate",
     "Extrapolation",
     "LocalExponents",
+    "NoEstimate",
     "PowerLaw",
+    "bootstrap",
     "cluster_bootstrap",
     "constant_test",
+    "difference",
+    "exponential",
     "fit_collapse",
     "fit_power_law",
+    "geometric_mean",
+    "listed",
     "local_exponents",
+    "margin",
+    "mean",
+    "number",
+    "ratio",
+    "scan",
+    "share",
+    "slope",
+    "spread",
+    "student",
+    "worst",
 ]

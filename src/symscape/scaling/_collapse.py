@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
-from symscape.scaling._bootstrap import log_curves, seed_error
+from symscape.scaling._bootstrap import log_curves
+from symscape.scaling._estimate import seed_error
 
 Array = NDArray[np.float64]
 

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import stdtr
 
-from symscape.scaling._bootstrap import in_window, log_curves, seed_error, seed_weights
+from symscape.scaling._bootstrap import in_window, log_curves, seed_weights
+from symscape.scaling._estimate import seed_error
 
 Array = NDArray[np.float64]
 

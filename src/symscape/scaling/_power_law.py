@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from symscape.scaling._bootstrap import Estimate, in_window, log_curves, seed_error, seed_weights
+from symscape.scaling._bootstrap import checked_curves, in_window, log_curves, seed_weights
+from symscape.scaling._estimate import Estimate, NoEstimate, seed_error, student
 
 Array = NDArray[np.float64]
 
@@ -63,7 +64,21 @@ class PowerLaw:
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Statistical confidence interval of the exponent, see :meth:`Estimate.interval`."""
-        return Estimate(self.exponent, self.statistical, self.n_seeds).interval(level)
+        if self.statistical is None:
+            raise ValueError("interval: a single seed has no error bar; 2 or more are needed")
+        error = self.statistical * student(self.n_seeds)
+        return Estimate(self.exponent, error, n_seeds=self.n_seeds).interval(level)
+
+    def estimate(self, *, decay: bool = False, note: str = "") -> Estimate:
+        """The exponent, or with ``decay`` its negative, with both errors; the note has the window.
+
+        A single seed has no error.
+        """
+        found = _estimate(
+            self.exponent, self.statistical, self.systematic, self.window,
+            self.n_points, self.n_seeds, note,
+        )  # fmt: skip
+        return -found if decay else found
 
     def predict(self, x: ArrayLike) -> Extrapolation:
         """The power law at any x, with the error of its logarithm.
@@ -116,33 +131,141 @@ def fit_power_law(
         seed: of the bootstrap.
 
     Raises:
-        ValueError: wrong shapes or signs, or a window with fewer than 2 values in every curve.
+        ValueError: wrong shapes or signs; NoEstimate, which is one, where a window holds fewer than
+            2 values in every curve.
     """
     u, v = log_curves(x, y)
-    inside = in_window(u, window)
+    fitted = _fit(u, v, in_window(u, window), window, resamples, seed)
+    return PowerLaw(
+        exponent=fitted.slope,
+        amplitude=math.exp(fitted.height - fitted.slope * fitted.center),
+        statistical=fitted.statistical,
+        systematic=fitted.systematic,
+        window=(math.exp(fitted.ends[0]), math.exp(fitted.ends[1])),
+        n_points=fitted.n_points,
+        n_seeds=fitted.n_seeds,
+        _center=fitted.center,
+        _lines=fitted.lines,
+        _shorter=fitted.shorter,
+    )
+
+
+def slope(
+    x: ArrayLike,
+    curves: ArrayLike,
+    window: tuple[float, float] | None = None,
+    *,
+    log: bool = True,
+    note: str = "",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Estimate:
+    """Slope of curves, common to the seeds, with a free intercept for each.
+
+    Its error has the spread over resampled seeds, with Student's factor, and the largest drift over
+    shorter windows in quadrature.
+
+    Args:
+        x: (n,), in any order.
+        curves: (seeds, n) or (n,), NaN where a value is missing.
+        window: smallest and largest x to use; all if None.
+        log: of log y against log x, both positive; else of y against x.
+        note: of the estimate.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        NoEstimate: a window with fewer than 2 values in every curve.
+        ValueError: wrong shapes or signs.
+    """
+    if log:
+        return fit_power_law(x, curves, window, resamples=resamples, seed=seed).estimate(note=note)
+    u, v = checked_curves(x, curves)
+    inside = np.ones(len(u), bool) if window is None else (u >= window[0]) & (u <= window[1])
+    return _fit(u, v, inside, window, resamples, seed).estimate(note)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A line through curves, and what its errors come from."""
+
+    ends: tuple[float, float]
+    n_points: int
+    n_seeds: int
+    height: float
+    slope: float
+    center: float
+    lines: Array
+    shorter: Array
+
+    @property
+    def statistical(self) -> float | None:
+        S = self.n_seeds
+        return seed_error(self.lines[:, 1], S) if S > 1 else None
+
+    @property
+    def systematic(self) -> float | None:
+        drift = np.abs(self.shorter[:, 1] - self.slope)
+        return float(drift.max()) if len(drift) else None
+
+    def estimate(self, note: str) -> Estimate:
+        return _estimate(
+            self.slope,
+            self.statistical,
+            self.systematic,
+            self.ends,
+            self.n_points,
+            self.n_seeds,
+            note,
+        )
+
+
+def _estimate(
+    slope: float,
+    statistical: float | None,
+    systematic: float | None,
+    ends: tuple[float, float],
+    n_points: int,
+    n_seeds: int,
+    note: str,
+) -> Estimate:
+    """The slope with both errors, and a note of where they come from."""
+    error = None
+    said = f"Fit of {n_points} values from {ends[0]:.4g} to {ends[1]:.4g}"
+    if statistical is not None:
+        statistical *= student(n_seeds)
+        error = math.hypot(statistical, systematic or 0.0)
+        said += f", {n_seeds} seeds: error over seeds {statistical:.2g}"
+        if systematic is not None:
+            said += f", drift over windows {systematic:.2g}"
+    return Estimate(slope, error, f"{said}.", n_seeds).noted(note)
+
+
+def _fit(
+    u: Array,
+    v: Array,
+    inside: NDArray[np.bool_],
+    window: tuple[float, float] | None,
+    resamples: int,
+    seed: int,
+) -> _Fit:
     u, v = u[inside], v[:, inside]
     kept = v[(~np.isnan(v)).sum(axis=1) >= 2]
     if len(kept) == 0:
-        raise ValueError(f"window={window} holds fewer than 2 values of x in every curve")
+        raise NoEstimate(f"The window {window} holds fewer than 2 values in every curve.")
     filled = ~np.isnan(kept).all(axis=0)
     u, v = u[filled], kept[:, filled]
-    S, n = v.shape
-    center = float(u.mean())
-    line = _line(u - center, v, np.ones((1, S)))[0]
-    lines = _line(u - center, v, seed_weights(S, resamples, seed))
-    shorter = _shorter_windows(u - center, v)
-    drift = np.abs(shorter[:, 1] - line[1])
-    return PowerLaw(
-        exponent=float(line[1]),
-        amplitude=math.exp(line[0] - line[1] * center),
-        statistical=seed_error(lines[:, 1], S) if S > 1 else None,
-        systematic=float(drift.max()) if len(drift) else None,
-        window=(math.exp(u[0]), math.exp(u[-1])),
-        n_points=n,
+    center, S = float(u.mean()), len(v)
+    height, slope = _line(u - center, v, np.ones((1, S)))[0]
+    return _Fit(
+        ends=(float(u[0]), float(u[-1])),
+        n_points=len(u),
         n_seeds=S,
-        _center=center,
-        _lines=lines,
-        _shorter=shorter,
+        height=float(height),
+        slope=float(slope),
+        center=center,
+        lines=_line(u - center, v, seed_weights(S, resamples, seed)),
+        shorter=_shorter_windows(u - center, v),
     )
 
 

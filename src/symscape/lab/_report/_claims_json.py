@@ -14,23 +14,27 @@ from symscape.lab._report._evidence import Evidence
 
 def entry(verdict: Verdict, chapter: str) -> dict[str, Any]:
     """Return one verdict as a record; an open end of the tolerance is null."""
-    claim, finding = verdict.claim, verdict.finding
+    claim, estimate = verdict.claim, verdict.estimate
     return {
         "id": claim.id,
+        "kind": claim.kind,
         "chapter": chapter,
         "source": claim.source,
         "statement": claim.statement,
         "thesis": claim.thesis,
-        "measured": finite(finding.measured),
-        "uncertainty": finite(finding.uncertainty),
+        "measured": None if estimate is None else finite(estimate.value),
+        "uncertainty": None if estimate is None else finite(estimate.error),
+        "panel": verdict.panel,
         "tolerance": {
             "low": finite(claim.tolerance.low),
             "high": finite(claim.tolerance.high),
             "reason": claim.tolerance.reason,
         },
         "verdict": verdict.status,
+        "reason": verdict.reason,
+        "note": verdict.note,
         "profile": verdict.profile,
-        "runs": list(finding.runs),
+        "runs": list(verdict.runs),
     }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
-from symscape.lab._claims import PROFILES, Claim, Finding, Verdict, judge
+from symscape.lab._claims import PROFILES, Claim, Verdict, judge, verdict
 from symscape.lab._errors import InputError, StoreError, did_you_mean
 from symscape.lab._experiment import Experiment, discover
 from symscape.lab._figures import Figure
@@ -174,37 +174,34 @@ def _look(store: Store, experiment: Experiment, profile: str, overridden: bool) 
 
 
 def _conclude(evidence: Evidence, store: Store, asked: str | None) -> None:
-    """Analyse, judge and draw."""
+    """Answer, judge and draw."""
     experiment, table, p = evidence.experiment, evidence.table, evidence.parameters
-    findings: Sequence[Finding] = []
-    if table:
-        findings = _attempt(evidence, "its analysis", lambda: experiment.analyse(table, p), [])
-        none: list[Figure] = []
-        figures = _attempt(evidence, "its figures", lambda: experiment.figures(table, p), none)
-        evidence.figures = _distinct(evidence, figures)
     if evidence.has_results:
         keys = table.keys + [failure.key for failure in evidence.failures]
         evidence.provenance = store.provenance(keys)
     for claim in experiment.claims:
-        profile = evidence.profile or asked or claim.profile
-        evidence.verdicts.append(judge(claim, _finding(evidence, claim, findings), profile))
+        evidence.verdicts.append(_verdict(evidence, claim, asked))
+    if table:
+        none: list[Figure] = []
+        figures = _attempt(evidence, "its figures", lambda: experiment.figures(table, p), none)
+        evidence.figures = _distinct(evidence, figures)
 
 
-def _finding(evidence: Evidence, claim: Claim, findings: Sequence[Finding]) -> Finding:
-    """Return the finding of a claim; without one, the reason why there is none."""
-    for finding in findings:
-        if finding.claim == claim.id:
-            finding.runs = finding.runs or evidence.table.keys
-            return finding
-    if evidence.problems:
-        note = f"The experiment stopped in {evidence.problems[0].what}; its page shows the error."
-    elif not evidence.has_results:
+def _verdict(evidence: Evidence, claim: Claim, asked: str | None) -> Verdict:
+    """The verdict on a claim; without an answer, with the reason why there is none."""
+    profile = evidence.profile or asked or claim.profile
+    if not evidence.table:
         note = "Not run."
-    elif not evidence.table:
-        note = "Every point that was tried has failed."
-    else:
-        note = "The analysis gives no number for this claim."
-    return Finding(claim.id, None, note=note)
+        if evidence.problems:
+            note = f"It stopped in {evidence.problems[0].what}; the error stands at the end."
+        elif evidence.has_results:
+            note = "Every point that was tried has failed."
+        return judge(claim, note, profile)
+    stopped = judge(claim, "Its answer stopped with an error, which stands at the end.", profile)
+    table, p = evidence.table, evidence.parameters
+    return _attempt(
+        evidence, f"the answer to {claim.id}", lambda: verdict(claim, table, p, profile), stopped
+    )
 
 
 def _distinct(evidence: Evidence, figures: Sequence[Figure]) -> list[Figure]:
