@@ -110,14 +110,14 @@ class DoubleDescent(lab.Experiment):
         ),
         "overnight": DoubleDescentParameters(
             d=150,
-            h_per_P=(0.1, 0.25, 0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 2.0, 4.0, 8.0),
+            h_per_P=(0.1, 0.25, 0.5, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 2.0, 4.0, 8.0),
             ridges=(0.0, 1e-2),
-            seeds=8,
+            seeds=12,
             quadratic_seeds=24,
         ),
         "paper": DoubleDescentParameters(
             d=300,
-            h_per_P=(0.1, 0.25, 0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 2.0, 4.0, 8.0, 16.0),
+            h_per_P=(0.1, 0.25, 0.5, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 2.0, 4.0, 8.0, 16.0),
             ridges=(0.0, 1e-3, 1e-2, 1e-1),
             seeds=20,
             quadratic_seeds=100,
@@ -127,8 +127,8 @@ class DoubleDescent(lab.Experiment):
 
     def points(self, p: DoubleDescentParameters) -> list[dict[str, Any]]:
         settings = {
-            "linear": (p.d, round(p.P_per_d * p.d), p.seeds),
-            "quadratic": (*QUADRATIC, p.quadratic_seeds),
+            "linear": (p.d, round(p.P_per_d * p.d), p.ridges, p.seeds),
+            "quadratic": (*QUADRATIC, (0.0,), p.quadratic_seeds),
         }
         return [
             {
@@ -141,8 +141,8 @@ class DoubleDescent(lab.Experiment):
                 "n_test": p.n_test,
                 "seed": seed,
             }
-            for target, (d, P, seeds) in settings.items()
-            for ridge in p.ridges
+            for target, (d, P, ridges, seeds) in settings.items()
+            for ridge in ridges
             for seed in range(seeds)
         ]
 
@@ -179,8 +179,8 @@ class DoubleDescent(lab.Experiment):
     def figures(self, table: Table, p: DoubleDescentParameters) -> list[Figure]:
         return [
             _figure(table.where(target=target, ridge=ridge), target, ridge)
-            for target in TARGETS
-            for ridge in p.ridges
+            for target, ridges in (("linear", p.ridges), ("quadratic", (0.0,)))
+            for ridge in ridges
         ]
 
 

@@ -123,9 +123,7 @@ class Parametrizations(lab.Experiment):
     profiles = {  # noqa: RUF012
         "smoke": ParametrizationParameters(widths=(16, 64), steps=10, seeds=2),
         "quick": ParametrizationParameters(widths=(64, 128, 256, 512), steps=50, seeds=3),
-        "overnight": ParametrizationParameters(
-            widths=(64, 128, 256, 512, 1024), steps=100, seeds=10
-        ),
+        "overnight": ParametrizationParameters(widths=(64, 128, 256, 512), steps=100, seeds=24),
         "paper": ParametrizationParameters(
             widths=(64, 128, 256, 512, 1024, 2048, 4096, 8192), steps=200, seeds=20
         ),

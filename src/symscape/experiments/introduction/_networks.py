@@ -89,9 +89,7 @@ class Networks(lab.Experiment):
     profiles = {  # noqa: RUF012
         "smoke": NetworkParameters(widths=(8, 16, 32), networks=10, seeds=2),
         "quick": NetworkParameters(widths=(16, 32, 64, 128, 256), networks=100, seeds=8),
-        "overnight": NetworkParameters(
-            widths=(16, 32, 64, 128, 256, 512, 1024), networks=50, seeds=8
-        ),
+        "overnight": NetworkParameters(widths=(16, 32, 64, 128, 256, 512), networks=50, seeds=8),
         "paper": NetworkParameters(
             widths=(32, 64, 128, 256, 512, 1024, 2048), networks=500, seeds=20
         ),
