@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from symscape.lab import Claim, Experiment, Finding, Parameters, Table, Tolerance, register
+from symscape import scaling
+from symscape.lab import Claim, Estimate, Experiment, Parameters, Table, Tolerance, grid, register
 
 
 class DemoParameters(Parameters):
@@ -25,6 +26,11 @@ class DemoParameters(Parameters):
     seeds: int = Field(default=1, ge=1, le=100, description="seeds per abscissa")
     slope: float = Field(default=2.0, gt=0, lt=100, description="slope of the line")
     sleep: float = Field(default=0.0, ge=0, le=60, description="seconds that a point takes")
+
+
+def slope(table: Table, p: DemoParameters) -> Estimate:
+    """Mean of y / x over all points."""
+    return scaling.mean(table.column("mean") / table.column("x"))
 
 
 @register
@@ -51,6 +57,7 @@ class Demo(Experiment):
             statement="The line has slope 2.",
             thesis=2.0,
             tolerance=Tolerance(1.9, 2.1, "noise of 1 %"),
+            answer=slope,
             profile="smoke",
         ),
         Claim(
@@ -59,16 +66,14 @@ class Demo(Experiment):
             statement="The line has curvature 1 (false, so that a failure is shown).",
             thesis="about 1",
             tolerance=Tolerance(0.9, 1.1, "made up"),
+            answer=lambda table, p: Estimate(0.0, 0.01),
             profile="quick",
         ),
     )
 
     def points(self, p: DemoParameters) -> list[dict[str, Any]]:
-        return [
-            {"x": float(i + 1), "slope": p.slope, "sleep": p.sleep, "seed": seed}
-            for i in range(p.points)
-            for seed in range(p.seeds)
-        ]
+        x = [float(i + 1) for i in range(p.points)]
+        return list(grid(p.seeds, x=x, slope=p.slope, sleep=p.sleep))
 
     def cost(self, point: dict[str, Any]) -> float:
         return 1e-3 + point["sleep"]
@@ -80,16 +85,6 @@ class Demo(Experiment):
         noise = 0.01 * generator.standard_normal(5)
         y = point["slope"] * point["x"] * (1 + noise)
         return {"y": y, "mean": float(y.mean()), "status": "converged"}
-
-    def analyse(self, table: Table, p: DemoParameters) -> list[Finding]:
-        if not table:
-            return [Finding(claim.id, None, note="No finished runs.") for claim in self.claims]
-        slopes = table.column("mean") / table.column("x")
-        error = float(slopes.std() / np.sqrt(len(slopes)))
-        return [
-            Finding("ch99.fig1.slope", float(slopes.mean()), error),
-            Finding("ch99.fig1.curvature", 0.0, 0.01),
-        ]
 
     def figures(self, table: Table, p: DemoParameters) -> list[Any]:
         from symscape.lab import Axis, Figure

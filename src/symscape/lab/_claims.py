@@ -148,8 +148,8 @@ def answered(claim: Claim, table: Table, p: Any) -> Answer:
         return "Not run."
     try:
         return claim.answer(table, p)
-    except NoEstimate as reason:
-        return str(reason)
+    except NoEstimate as none:
+        return str(none)
 
 
 def judge(claim: Claim, answer: Answer, profile: str, runs: Sequence[str] = ()) -> Verdict:
@@ -177,8 +177,8 @@ def judge(claim: Claim, answer: Answer, profile: str, runs: Sequence[str] = ()) 
     if isinstance(answer, Mapping):
         try:
             answer = worst(answer, allowed.low, allowed.high)
-        except NoEstimate as reason:
-            answer = str(reason)
+        except NoEstimate as none:
+            answer = str(none)
     if isinstance(answer, str):
         return Verdict("inconclusive", answer, claim, None, answer, profile, tuple(runs))
     status, reason = _rule(claim, answer, profile)
