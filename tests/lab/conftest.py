@@ -18,6 +18,14 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # the demo experiment is imported here and in worker processes
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _installed() -> Iterator[None]:
+    """Sweeps of the tests name no commit: that of a developer has changes, which is no matter."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("symscape.lab._provenance._checkout", lambda: None)
+        yield
+
+
 def _program(name: str) -> str | None:
     found = shutil.which(name)
     if found is None:

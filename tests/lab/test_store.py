@@ -15,6 +15,7 @@ from demo_experiment import Demo
 
 from symscape.lab import InputError, Store, StoreError, expand, key_of
 from symscape.lab import _leases as leases_module
+from symscape.lab._code import running_code
 from symscape.lab._leases import Scheduler, process_start, this_machine
 from symscape.lab._measure import Measured, Task, failure, measure
 from symscape.lab._schema import SCHEMA, leases, meta, results, schedulers
@@ -28,11 +29,15 @@ def store(store_url: str) -> Any:
 
 def task(x: float = 1.0, seed: int = 0) -> Task:
     point = {"x": x, "slope": 2.0, "sleep": 0.0, "seed": seed}
-    return Task(key_of("demo-line", 1, point), Demo, point)
+    return task_of(point)
 
 
-def done(task: Task) -> Measured:
-    return measure(task.experiment, task.point)
+def task_of(point: dict[str, Any]) -> Task:
+    return Task(key_of("demo-line", 1, point), Demo, point, running_code(Demo))
+
+
+def failed(task: Task, error: str) -> Measured:
+    return failure(error, task.code)
 
 
 def scheduler(store: Store) -> Scheduler:
@@ -48,7 +53,7 @@ def test_what_is_committed_is_found_by_a_new_connection(store: Store, store_url:
     tasks = [task(x) for x in (3.0, 1.0, 2.0)]
     with scheduler(store) as own:
         for t in tasks:
-            own.commit(t, done(t))
+            own.commit(t, measure(t))
     with Store(store_url, create=False) as reader:
         table = reader.table(Demo(), [t.point for t in tasks] + [task(9.0).point])
         provenance = reader.provenance(table.keys)
@@ -65,9 +70,9 @@ def test_what_is_committed_is_found_by_a_new_connection(store: Store, store_url:
 def test_a_finished_point_is_neither_doubled_nor_changed(store: Store) -> None:
     t = task()
     with scheduler(store) as own:
-        own.commit(t, done(t))
-        own.commit(t, Measured("done", '{"mean": -1.0}', None, None, 0.0, "elsewhere"))
-        own.commit(t, failure("too late"))
+        own.commit(t, measure(t))
+        own.commit(t, Measured("done", '{"mean": -1.0}', None, None, 0.0, "elsewhere", t.code))
+        own.commit(t, failed(t, "too late"))
     assert count(store, results) == 1
     assert store.table(Demo(), [t.point]).rows[0]["mean"] > 0
     assert store.failures(Demo(), [t.point]) == []
@@ -76,12 +81,12 @@ def test_a_finished_point_is_neither_doubled_nor_changed(store: Store) -> None:
 def test_a_failed_point_keeps_its_last_traceback_until_it_succeeds(store: Store) -> None:
     t = task()
     with scheduler(store) as own:
-        own.commit(t, failure("Traceback ...\nValueError: first \0 \n"))
-        own.commit(t, failure("Traceback ...\nValueError: second\n"))
-        [failed] = store.failures(Demo(), [t.point])
-        assert (failed.line, failed.attempts) == ("ValueError: second", 2)
+        own.commit(t, failed(t, "Traceback ...\nValueError: first \0 \n"))
+        own.commit(t, failed(t, "Traceback ...\nValueError: second\n"))
+        [last] = store.failures(Demo(), [t.point])
+        assert (last.line, last.attempts) == ("ValueError: second", 2)
         assert not store.table(Demo(), [t.point])
-        own.commit(t, done(t))
+        own.commit(t, measure(t))
     assert store.failures(Demo(), [t.point]) == []
     assert len(store.table(Demo(), [t.point])) == 1
 
@@ -94,7 +99,7 @@ def test_a_lease_is_given_once_and_given_up_with_the_result(store: Store) -> Non
         claimed = second.claim(keys, 5, {})
         assert claimed.elsewhere == [a.key]
         assert claimed.taken == [b.key, c.key]
-        first.commit(a, done(a))
+        first.commit(a, measure(a))
         assert second.claim([a.key], 5, {}).finished == {a.key: "done"}
         second.release([b.key])
         assert first.claim(keys, 5, {}).taken == [b.key]
@@ -105,9 +110,9 @@ def test_a_lease_is_given_once_and_given_up_with_the_result(store: Store) -> Non
 def test_a_failed_point_is_tried_again_only_by_who_saw_it_fail_before(store: Store) -> None:
     t = task()
     with scheduler(store) as own:
-        own.commit(t, failure("once"))
+        own.commit(t, failed(t, "once"))
         assert own.claim([t.key], 1, {t.key: 1}).taken == [t.key]
-        own.commit(t, failure("twice"))
+        own.commit(t, failed(t, "twice"))
         assert own.claim([t.key], 1, {t.key: 1}).finished == {t.key: "failed"}
     assert count(store, leases) == 0
 
@@ -238,8 +243,8 @@ def test_more_points_than_one_query_can_name(store: Store) -> None:
     points = list(expand(Demo(), "smoke", {"points": 1300, "seeds": 1}).values())
     with scheduler(store) as own:
         for point in points[::100]:
-            t = Task(key_of("demo-line", 1, point), Demo, point)
-            own.commit(t, done(t))
+            t = task_of(point)
+            own.commit(t, measure(t))
     table = store.table(Demo(), points)
     assert [row["x"] for row in table] == [p["x"] for p in points[::100]]
     assert table.expected == 1300
@@ -298,7 +303,7 @@ def test_where_wal_is_refused_the_rollback_journal_serves(tmp_path: Path) -> Non
     with Store(url) as store:
         assert journal(store) == "delete"
         with scheduler(store) as own:
-            own.commit(t, done(t))
+            own.commit(t, measure(t))
         assert len(store.table(Demo(), [t.point])) == 1
 
 
@@ -309,7 +314,7 @@ def test_a_truncated_file_is_one_sentence_and_is_left_alone(tmp_path: Path, size
     with Store(url) as store, scheduler(store) as own:
         for x in range(50):
             t = task(float(x))
-            own.commit(t, done(t))
+            own.commit(t, measure(t))
     content = file.read_bytes()
     file.write_bytes(content[: int(size * len(content)) if size < 1 else int(size)])
     cut = file.read_bytes()
@@ -326,7 +331,7 @@ def test_an_overwritten_page_is_one_sentence(tmp_path: Path) -> None:
         points = [task(float(x)).point for x in range(200)]
         for x in range(200):
             t = task(float(x))
-            own.commit(t, done(t))
+            own.commit(t, measure(t))
     content = bytearray(file.read_bytes())
     content[8192:] = b"\xff" * (len(content) - 8192)
     file.write_bytes(content)

@@ -11,12 +11,20 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from symscape import __version__
+from symscape.lab._code import Code, difference, running_code
 from symscape.lab._errors import ExecutorError, InputError
 from symscape.lab._executors import DEATHS, Executor, died_message
-from symscape.lab._measure import Measured, Task, failure, measure_on_one_thread
+from symscape.lab._measure import (
+    Measured,
+    Task,
+    failure,
+    measure_on_one_thread,
+    misfit_message,
+    refusal,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from distributed import Client, Future
 
@@ -33,7 +41,8 @@ _NO_WORKERS_YET = 16  # points offered to a cluster that starts workers when the
 class DaskCluster(Executor):
     """Measures on the workers of a Dask cluster, which need symscape installed and one thread each.
 
-    Workers may come and go. Dask itself gives a task whose worker died to another one; when it
+    Workers may come and go: each is looked at when it has joined, and looks at itself before it
+    measures a point. Dask itself gives a task whose worker died to another one; when it
     gives up (its setting ``allowed-failures``), the point is submitted again, and fails the third
     time. A task that runs twice does no harm: the second result is dropped.
 
@@ -42,7 +51,8 @@ class DaskCluster(Executor):
 
     Raises:
         InputError: if this is no address; on entering, if no scheduler answers, or its workers
-            have more than one thread, or another version of symscape.
+            have more than one thread, or run other code of symscape than this process.
+        ExecutorError: if such a worker joins later, or the scheduler is lost.
     """
 
     def __init__(self, address: str) -> None:
@@ -53,6 +63,7 @@ class DaskCluster(Executor):
         self._deaths: dict[str, int] = {}
         self._numbers = itertools.count()
         self._slots = (0, -_REFRESH)
+        self._known: set[str] = set()
         self._log_level = logging.NOTSET
 
     def __str__(self) -> str:
@@ -74,7 +85,8 @@ class DaskCluster(Executor):
                 f"tcp://HOST:8786."
             ) from None
         try:
-            self._check_workers()
+            if unfit := self._misfit(self._client.nthreads()):
+                raise InputError(unfit)
         except BaseException:
             self.__exit__()
             raise
@@ -97,16 +109,19 @@ class DaskCluster(Executor):
         if time.monotonic() - seen > _REFRESH:
             self._check_connection()
             with self._talking():
-                count = sum(self._connected().nthreads().values())
+                threads = self._connected().nthreads()
+                unfit = self._misfit(threads)
+            if unfit:
+                raise ExecutorError(unfit)
+            count = sum(threads.values())
             self._slots = (count, time.monotonic())
         return 2 * count or _NO_WORKERS_YET
 
     def submit(self, task: Task) -> None:
         with self._talking():
             future = self._connected().submit(
-                measure_on_one_thread,
-                task.experiment,
-                task.point,
+                _measure,
+                task,
                 key=f"symscape-{task.key}-{next(self._numbers)}",
                 pure=False,
             )
@@ -145,34 +160,29 @@ class DaskCluster(Executor):
         with self._talking():
             error = future.exception()
         if not isinstance(error, KilledWorker):
-            return [(task, failure(f"The point could not reach a worker: {error!r}"))]
+            return [(task, failure(f"The point could not reach a worker: {error!r}", task.code))]
         self._deaths[task.key] = self._deaths.get(task.key, 0) + 1
         if self._deaths[task.key] >= DEATHS:
-            return [(task, failure(f"{died_message(DEATHS)}; Dask says: {error}"))]
+            message = f"{died_message(DEATHS)}; Dask says: {error}"
+            return [(task, failure(message, task.code))]
         self.submit(task)
         return []
 
-    def _check_workers(self) -> None:
-        client = self._connected()
-        try:
-            versions = client.run(_version)
-        except ImportError as error:
-            raise InputError(
-                f"The workers of the Dask cluster at '{self.address}' cannot import symscape: "
-                f"{error}."
-            ) from None
-        for worker, version in versions.items():
-            if version != __version__:
-                raise InputError(
-                    f"Dask worker {worker} has symscape {version}, but here is {__version__}; "
-                    f"install the same version."
-                )
-        for worker, threads in client.nthreads().items():
-            if threads != 1:
-                raise InputError(
-                    f"Dask worker {worker} has {threads} threads; start workers with one each: "
-                    f"dask worker {self.address} --nthreads 1 --nworkers N."
-                )
+    def _misfit(self, threads: Mapping[str, int]) -> str:
+        """Look at workers that were not here before; say why one must not measure for us.
+
+        Args:
+            threads: number of threads by address of worker.
+        """
+        new = [worker for worker in threads if worker not in self._known]
+        answers = self._connected().run(_identity, workers=new, on_error="return") if new else {}
+        for worker, answer in answers.items():
+            if isinstance(answer, OSError):  # it has gone again
+                continue
+            if reason := _unfit(threads[worker], answer):
+                return misfit_message(f"Dask worker {worker}", reason)
+            self._known.add(worker)
+        return ""
 
     @contextlib.contextmanager
     def _talking(self) -> Iterator[None]:
@@ -221,5 +231,27 @@ def _check_certificates(address: str) -> None:
         )
 
 
-def _version() -> str:
-    return __version__
+def _identity() -> tuple[str, Code]:
+    return __version__, running_code()
+
+
+def _unfit(threads: int, answer: tuple[str, Code] | Exception) -> str:
+    """Say why a worker must not measure, by its number of threads and its answer."""
+    if threads != 1:
+        return f"it has {threads} threads; start it with --nthreads 1"
+    if isinstance(answer, Exception):
+        return f"it has no symscape {__version__} ({answer!r})"
+    version, code = answer
+    if version != __version__:
+        return f"it has symscape {version}, but here is {__version__}"
+    return difference(running_code(), code)
+
+
+def _measure(task: Task) -> Measured:
+    """Measure a point in a worker, which may have joined a moment ago."""
+    from distributed import get_worker
+
+    threads = get_worker().state.nthreads
+    if threads != 1:
+        return refusal(_unfit(threads, _identity()))
+    return measure_on_one_thread(task)

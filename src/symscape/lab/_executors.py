@@ -77,7 +77,7 @@ class InProcess(Executor):
             time.sleep(seconds)
             return []
         task = self._tasks.popleft()
-        return [(task, measure(task.experiment, task.point))]
+        return [(task, measure(task))]
 
     def __exit__(self, *_: object) -> None:
         self._tasks.clear()
@@ -155,7 +155,7 @@ class LocalProcesses(Executor):
         worker.tasks.remove(task)
         self._deaths.pop(task.key, None)
         if error is not None:
-            return [(task, failure(f"The point could not reach a worker: {error!r}"))]
+            return [(task, failure(f"The point could not reach a worker: {error!r}", task.code))]
         return [(task, future.result())]
 
     def _bury(self, worker: _Worker) -> list[tuple[Task, Measured]]:
@@ -170,7 +170,7 @@ class LocalProcesses(Executor):
             if position == 0:
                 self._deaths[task.key] = self._deaths.get(task.key, 0) + 1
             if self._deaths.get(task.key, 0) >= DEATHS:
-                outcomes.append((task, failure(died_message(DEATHS))))
+                outcomes.append((task, failure(died_message(DEATHS), task.code)))
             else:
                 self.submit(task)
         return outcomes
@@ -211,7 +211,7 @@ class _Worker:
     def submit(self, task: Task) -> None:
         self.tasks.append(task)
         try:
-            future = self._pool.submit(measure_on_one_thread, task.experiment, task.point)
+            future = self._pool.submit(measure_on_one_thread, task)
         except BrokenProcessPool as error:  # it died while it had nothing to do
             future = Future()
             future.set_exception(error)

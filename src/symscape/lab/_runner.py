@@ -9,12 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from symscape.lab._errors import InputError, StoreError
+from symscape.lab._code import running_code
+from symscape.lab._errors import ExecutorError, InputError, StoreError
 from symscape.lab._executors import Executor
 from symscape.lab._experiment import Experiment, find
 from symscape.lab._keys import key_of
 from symscape.lab._leases import Scheduler
-from symscape.lab._measure import Measured, Task
+from symscape.lab._measure import Measured, Task, misfit
 from symscape.lab._progress import Progress
 from symscape.lab._store import Store
 from symscape.lab._table import Point
@@ -110,6 +111,8 @@ def run_sweep(
     Raises:
         InputError: before anything is measured, if parameters or points are invalid.
         StoreError: if the store fails; finished points are kept.
+        ExecutorError: if the workers are lost, or a point was measured by other code than that of
+            this process (its source was edited, say); finished points are kept.
         KeyboardInterrupt: after stopping the workers and giving up the leases.
     """
     plans = [_Plan(job) for job in jobs]
@@ -138,8 +141,9 @@ class _Plan:
 
     def tasks(self) -> list[tuple[float, Task]]:
         experiment = self.job.experiment
+        code = running_code(type(experiment))
         return [
-            (experiment.cost(point), Task(key, type(experiment), point))
+            (experiment.cost(point), Task(key, type(experiment), point, code))
             for key, point in self.points.items()
         ]
 
@@ -247,12 +251,18 @@ class _Sweep:
                     self.progress.waiting(len(self.elsewhere))
                     time.sleep(POLL)
                 continue
-            for task, measured in self.executor.wait(POLL):
+            outcomes = self.executor.wait(POLL)
+            misfits = [misfit(task, measured) for task, measured in outcomes]
+            for (task, measured), unfit in zip(outcomes, misfits, strict=True):
+                if unfit:
+                    continue
                 scheduler.commit(task, measured)
                 self._record(task, measured)
                 if self.fail_fast and measured.status == "failed":
                     self._stop_early()
                     return
+            if any(misfits):
+                raise ExecutorError(next(filter(None, misfits)))
 
     def _fill(self, scheduler: Scheduler) -> None:
         """Lease and submit points until every worker has enough of them."""

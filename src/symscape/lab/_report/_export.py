@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from symscape.lab._errors import InputError
 from symscape.lab._experiment import discover
+from symscape.lab._provenance import code_of_commit
 from symscape.lab._report._claims_json import dump, entry, fingerprint, finite
 from symscape.lab._report._evidence import Evidence, chosen, gather
 from symscape.lab._report._folder import replaced, write
@@ -37,22 +38,27 @@ def export_results(
     - ``<experiment>/<figure>.csv``: the data of the figures, five digits;
     - ``provenance.json``: by experiment, what computed them.
 
-    Runs that replaced parameters of the profile do not count.  An experiment of which the store
-    holds nothing keeps what an earlier export wrote, so that chapters can be run on different
-    machines.
+    Runs that replaced parameters of the profile do not count.  Of an experiment that was not asked
+    for by name and of which the store holds nothing, what an earlier export wrote is kept, so that
+    chapters can be run on different machines.
 
     Raises:
-        InputError: an experiment or the profile is unknown, or the folder cannot be used.
+        InputError: an experiment or the profile is unknown; one is not finished, or its analysis
+            fails; results were measured with uncommitted changes or by other code than the commit
+            that they name; or the folder cannot be used.
         StoreError: the store cannot be read.
     """
-    target = Path(folder)
-    pages = [gather(store, e, profile, overridden=False) for e in chosen(experiments)]
-    fresh = {page.experiment.name: page for page in pages if page.has_results}
+    target = Path(folder).expanduser().absolute()
+    names = None if experiments is None else list(experiments)
+    pages = [gather(store, e, profile, overridden=False) for e in chosen(names)]
+    if names is None:
+        pages = [page for page in pages if page.has_results or page.problems]
+    _check(pages, profile, str(store))
+    fresh = {page.experiment.name: page for page in pages}
     claims = _old_claims(target)
     for page in pages:
         for verdict in page.verdicts:
-            if page.has_results or verdict.claim.id not in claims:
-                claims[verdict.claim.id] = _rounded(entry(verdict, page.experiment.chapter))
+            claims[verdict.claim.id] = _rounded(entry(verdict, page.experiment.chapter))
     provenance = _load(target / "provenance.json", {}) | {
         name: _origin(page) for name, page in fresh.items()
     }
@@ -64,7 +70,54 @@ def export_results(
         for page in fresh.values():
             for figure in page.figures:
                 write(new / page.experiment.name / f"{figure.id}.csv", figure.csv(_DIGITS))
-    return target.expanduser().absolute() / "claims.json"
+    return target / "claims.json"
+
+
+def _check(pages: list[Evidence], profile: str, store: str) -> None:
+    """Refuse an export that would say less, or other things, than a reader takes from it."""
+    if not pages:
+        raise InputError(
+            f"There is nothing to export: the store {store} holds no results of profile "
+            f"'{profile}'."
+        )
+    faults = [f"{page.experiment.name} {fault}" for page in pages for fault in _faults(page)]
+    if faults:
+        raise InputError(
+            f"Nothing was exported, for results must be complete in profile '{profile}' and come "
+            f"from clean commits: {'; '.join(faults)}. What the store {store} holds is not "
+            f"measured again: other code needs a new store."
+        )
+
+
+def _faults(page: Evidence) -> Iterator[str]:
+    """Say what is wrong with the results of one experiment."""
+    tried = len(page.table) + len(page.failures)
+    if not page.complete:
+        yield f"has {tried} of {page.expected} points" if tried else "has no results"
+    yield from (f"raises an error in {problem.what}" for problem in page.problems)
+    for origin in page.provenance:
+        if fault := _fault(origin["commit"], origin.get("code")):
+            yield f"has {origin['points']} points {fault}"
+    installed = {(o["symscape"], o.get("code")) for o in page.provenance if o["commit"] is None}
+    if len({version for version, _ in installed}) < len(installed):
+        yield "has points measured outside a checkout by different code of one version"
+
+
+def _fault(commit: str | None, code: str | None) -> str:
+    """Say why a commit does not name the code that measured; outside a checkout the version does.
+
+    Results of before there were digests (``code`` is None) are judged by their commit alone.
+    """
+    if commit is None:
+        return ""
+    if commit.endswith("+changes"):
+        return f"measured with uncommitted changes on commit {commit[:12]}"
+    try:
+        named = code_of_commit(commit)
+    except LookupError:
+        return f"of commit {commit[:12]}, which is not in this repository"
+    same = code is None or named in (None, code)
+    return "" if same else f"measured by other code than that of commit {commit[:12]}"
 
 
 def _rounded(record: dict[str, Any]) -> dict[str, Any]:
