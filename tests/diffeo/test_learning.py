@@ -102,6 +102,26 @@ def test_training_learns_is_reproducible_and_keeps_the_best(name, optimizer):
         diffeo.train_classifier(model, x, y[:5], recipe, validation=validation)
 
 
+def test_an_output_that_is_not_a_number_is_wrong():
+    class Broken(torch.nn.Module):
+        def __init__(self, value):
+            super().__init__()
+            self.value = value
+
+        def forward(self, x):
+            return torch.tensor([[0.0, 1.0], [1.0, 0.0], self.value]).repeat(len(x) // 3, 1)
+
+    x, y = torch.zeros(6, 1, 4, 4), torch.tensor([1, 1, 0, 1, 0, 0])
+    nan, inf = math.nan, math.inf
+    # the third of every three images is of class 0, which the index of a NaN would name
+    for value, wrong in (([nan, 0.0], 3), ([0.0, nan], 3), ([nan, nan], 3), ([inf, 0.0], 1)):
+        assert diffeo.error_rate(Broken(value), x, y) == wrong / 6
+    with pytest.raises(
+        ValueError, match=r"model: gives shape \(6,\) for 6 images; allowed: \(B, c"
+    ):
+        diffeo.error_rate(torch.nn.Sequential(torch.nn.Flatten(0), torch.nn.Linear(96, 6)), x, y)
+
+
 def test_a_transform_is_reproducible_and_gives_each_image_its_own_field():
     x = torch.rand(1, 1, 16, 16).expand(3, 1, 16, 16)
     transform = diffeo.RandomDiffeomorphism(T=(1e-3, 1e-2), c=(1, 4))

@@ -334,3 +334,23 @@ def test_models_and_images_that_cannot_be_measured():
 def test_progress_is_shown_on_stderr(capsys):
     diffeo.relative_stability(linear(), images(), ENSEMBLE, progress=True)
     assert "40/40 images" in capsys.readouterr().err
+
+
+def test_the_response_to_noise_is_quadratic_and_does_not_touch_the_model():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(30, 1, 6, 6, generator=generator)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 4))
+    response = diffeo.noise_response(model, x, [1e-6, 1e-2, 10.0])
+    np.testing.assert_allclose(response[1:] / response[0], [1e8, 1e14], rtol=1e-6)
+    # the mean over directions of |W eta|^2 is |W|^2 |eta|^2 / 36
+    wide = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 2000))
+    f = wide(x).detach()
+    scale = torch.cdist(f, f).square().median()
+    expected = float(wide[1].weight.square().sum() / 36 / scale)
+    assert float(diffeo.noise_response(wide, x, [1.0])) == pytest.approx(expected, rel=0.05)
+    assert model[1].weight.dtype == torch.float32
+    for bad in ([0.0], [math.nan]):
+        with pytest.raises(ValueError, match="norms: "):
+            diffeo.noise_response(model, x, bad)
+    with pytest.raises(ValueError, match="images: "):
+        diffeo.noise_response(model, x[:1], [1.0])

@@ -17,7 +17,7 @@ from symscape.experiments.diffeomorphisms._measure import CUTOFFS, DELTAS, NOISE
 
 def smallest(experiment: lab.Experiment, **changes: Any) -> dict[str, Any]:
     """The first point of profile smoke, made smaller."""
-    point = experiment.points(experiment.parameters("smoke"))[0]
+    point = next(iter(experiment.points(experiment.parameters("smoke"))))
     assert set(changes) <= set(point)
     return {**point, **changes}
 
@@ -164,10 +164,30 @@ def test_the_plane_measures_the_exact_sums() -> None:
     point = smallest(experiment, n=32, c=2, draws=1500, heats=[1.0])
     found = experiment.measure(point)
     assert found["norm"] == pytest.approx(math.pi**2 / 2 * 3, rel=0.05)
-    # the mean over the pixels has 1 / n^2 where the integral has 1 / (n - 1)^2
-    integral = found["square"] * (32 / 31) ** 2
-    assert integral == pytest.approx(diffeo.rms_displacement(1.0, 2, 32) ** 2, rel=0.05)
+    assert found["square"] == pytest.approx(diffeo.rms_displacement(1.0, 2, 32) ** 2, rel=0.05)
     np.testing.assert_allclose(found["share"], np.ones(3), rtol=0.1)
+
+
+def test_the_mean_square_is_the_integral() -> None:
+    """By Parseval the sum over the pixels is exact: (T n^2 / 4) sum of C^2 + D^2."""
+    from symscape import diffeo
+
+    point = smallest(chapter.PhaseDiagram(), n=32, c=3, draws=40, heats=[1.0])
+    seeds = diffeo.sample_seeds(point["seed"], 40)
+    unit = diffeo.MaximumEntropy(1.0, 3, outside="allow").coefficients(seeds)
+    expected = 32**2 / 4 * float(unit.square().sum((-3, -2, -1)).mean())
+    assert chapter.PhaseDiagram().measure(point)["square"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_networks_before_training_are_counted_and_probed() -> None:
+    experiment = chapter.Initialization()
+    point = smallest(experiment, net="lenet", noise=True)
+    found = experiment.measure(point)
+    assert same(found, experiment.measure(point))
+    assert (found["n_parameters"], found["depth"]) == (62_006, 5)
+    assert 0.1 < found["R"] < 10
+    assert found["G_noise"][1] / found["G_noise"][0] == pytest.approx(10.0, rel=0.2)
+    assert "G_noise" not in experiment.measure({**point, "noise": False})
 
 
 def test_stripes_are_measured_alike_each_time() -> None:

@@ -18,6 +18,7 @@ from symscape.diffeo._maximum_entropy import (
 )
 from symscape.diffeo._modes import Modes, inverse_square_sum, mode_mask, sine_table
 from symscape.diffeo._noise import matched_noise, noise
+from symscape.diffeo._noise_response import noise_response
 from symscape.diffeo._normals import sample_seeds
 from symscape.diffeo._preparation import normalized_images
 from symscape.diffeo._stability import (
@@ -83,6 +84,7 @@ __all__ = [
     "measure_distances",
     "mode_mask",
     "noise",
+    "noise_response",
     "normalized_images",
     "relative_stability",
     "rms_displacement",

@@ -148,19 +148,31 @@ def _check_labelled(name: str, x: Tensor, y: Tensor) -> None:
 def error_rate(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 500) -> float:
     """Fraction of wrong classes, in evaluation mode; the model is left in its own.
 
+    An image of which some output is NaN is wrong.
+
     Raises:
-        ValueError: images and classes that do not fit.
+        ValueError: images and classes that do not fit; a model that does not give one number per
+            class.
     """
     _check_labelled("x, y", x, y)
     training = model.training
     model.eval()
     with torch.inference_mode():
         wrong = sum(
-            int((model(some).argmax(1) != right).sum())
+            int(_is_wrong(model(some), right).sum())
             for some, right in zip(x.split(batch_size), y.split(batch_size), strict=True)
         )
     model.train(training)
     return wrong / len(y)
+
+
+def _is_wrong(outputs: Tensor, right: Tensor) -> Tensor:
+    if outputs.ndim != 2 or len(outputs) != len(right):
+        raise ValueError(
+            f"model: gives shape {tuple(outputs.shape)} for {len(right)} images; allowed: "
+            "(B, classes)"
+        )
+    return (outputs.argmax(1) != right) | outputs.isnan().any(1)
 
 
 def _optimizer(

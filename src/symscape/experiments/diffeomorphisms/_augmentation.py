@@ -94,7 +94,7 @@ class Augmentation(lab.Experiment):
             seeds=1,
         ),
         "quick": AugmentationParameters(net="vgg11-bn", width=1 / 16, P=1024, steps=150, seeds=2),
-        "overnight": AugmentationParameters(P=4096, steps=200, seeds=2),
+        "overnight": AugmentationParameters(P=4096, steps=200, seeds=5),
         "paper": AugmentationParameters(
             dataset="cifar10",
             net="resnet18",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 AVERAGES = ("median", "median_componentwise", "mean")
@@ -25,6 +26,28 @@ CUTOFFS = (3, 5, 15)
 
 NOISE_NORMS = tuple(10.0**k for k in (-3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2))
 """Norms of the noise of Fig. 11."""
+
+SMALL_NOISE = tuple(norm for norm in NOISE_NORMS if norm <= 0.1)
+"""The first ones, at which the response is quadratic."""
+
+THESIS_NETS = (
+    "fc-l2",
+    "fc-l4",
+    "fc-l6",
+    "lenet",
+    "alexnet",
+    "vgg11",
+    "vgg16",
+    "vgg19",
+    "vgg11-bn",
+    "vgg16-bn",
+    "vgg19-bn",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "efficientnet-b0",
+)
+"""The networks of Fig. 5."""
 
 HELD_OUT = 1000
 """Images of the validation set, and of the test set unless a profile has more."""
@@ -92,6 +115,7 @@ def images_of(data: str, test_images: int = HELD_OUT) -> Images:
 
 def measure_network(point: dict[str, Any]) -> dict[str, Any]:
     """Train the network of a point; its errors, and its stabilities before and after."""
+    from symscape.diffeo import error_rate, noise_response
     from symscape.diffeo.zoo import build, n_parameters
 
     images = images_of(point["data"], point.get("test_images", HELD_OUT))
@@ -101,9 +125,8 @@ def measure_network(point: dict[str, Any]) -> dict[str, Any]:
     fitted = train(model, images, point)
     after = _probe(model, images.test[0], point, "running", INTERPOLATIONS)
     if point["full"]:
-        after["G_noise"] = _noise_response(model, images.test[0][: point["probes"] // 3])
-    from symscape.diffeo import error_rate
-
+        few = images.test[0][: point["probes"] // 3]
+        after["G_noise"] = noise_response(model, few, NOISE_NORMS).numpy()
     return {
         "test_error": error_rate(model, *images.test),
         "train_error": fitted.train_error,
@@ -153,7 +176,6 @@ def augmentation(data: str, arm: str | None = None) -> Any:
     import torch
 
     from symscape.diffeo import RandomDiffeomorphism
-    from symscape.experiments.jamming._image_classifiers import augmented
 
     if arm == "diffeo":
         deform = RandomDiffeomorphism(T=1e-2, c=1)
@@ -165,11 +187,13 @@ def augmentation(data: str, arm: str | None = None) -> Any:
         return deformed
     if arm == "none" or (arm is None and family(data) != "cifar10"):
         return None
-    return functools.partial(_moved, flip=arm is None, augmented=augmented)
+    return functools.partial(_moved, flip=arm is None)
 
 
-def _moved(x: Tensor, generator: Any, *, flip: bool, augmented: Any) -> Tensor:
+def _moved(x: Tensor, generator: torch.Generator, *, flip: bool) -> Tensor:
     import torch
+
+    from symscape.diffeo import augmented
 
     # cropping leaves the channels last in memory, which convolutions of narrow networks do not
     # survive (oneDNN in torch 2.13)
@@ -225,24 +249,3 @@ def _probe(
             values = np.array([getattr(stability, name) for stability in grid])
             out[f"{name}_grid"] = values.reshape(shape)
     return out
-
-
-def _noise_response(model: nn.Module, x: Tensor) -> np.ndarray:
-    """G against the norm of the noise (Fig. 11), in float64 for the small ones."""
-    import copy
-
-    import torch
-
-    from symscape.diffeo import noise, sample_seeds
-
-    exact = copy.deepcopy(model).double().eval()
-    x = x.double()
-    seeds = sample_seeds(0, len(x))
-    response = []
-    with torch.no_grad():
-        f = exact(x)
-        scale = torch.cdist(f, f).square().median()
-        for norm in NOISE_NORMS:
-            eta = noise(tuple(x.shape[1:]), torch.tensor(norm), seeds, x.dtype)
-            response.append(float((exact(x + eta) - f).square().sum(1).median() / scale))
-    return np.array(response)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -9,27 +10,16 @@ from pydantic import Field
 from symscape import lab
 from symscape.experiments.diffeomorphisms import _network_claims as answers
 from symscape.experiments.diffeomorphisms import _network_figures as figures
-from symscape.experiments.diffeomorphisms._measure import HELD_OUT, available, beyond_default
+from symscape.experiments.diffeomorphisms._measure import (
+    HELD_OUT,
+    THESIS_NETS,
+    available,
+    beyond_default,
+)
 from symscape.lab import Figure, Finding, Table
 
 SMALL_NETS = ("fc-l2", "fc-l4", "lenet", "alexnet", "vgg11-bn", "resnet10")
-THESIS_NETS = (
-    "fc-l2",
-    "fc-l4",
-    "fc-l6",
-    "lenet",
-    "alexnet",
-    "vgg11",
-    "vgg16",
-    "vgg19",
-    "vgg11-bn",
-    "vgg16-bn",
-    "vgg19-bn",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "efficientnet-b0",
-)
+PAPER_SIZES = (512, 1024, 2048, 4096, 8192, 16_384, 32_768, 50_000)
 
 DataName = Literal["mnist", "mnist-sample", "fashion-mnist", "cifar10"]
 
@@ -45,6 +35,10 @@ class NetworksParameters(lab.Parameters):
     )
     steps: int = Field(ge=1, description="gradient steps, the same for every P")
     color_steps: int = Field(ge=1, description="the same for CIFAR-10")
+    fashion_sizes: tuple[Annotated[int, Field(ge=32, le=50_000)], ...] = Field(
+        min_length=1, description="sizes P for Fashion-MNIST"
+    )
+    fashion_steps: int = Field(ge=1, description="gradient steps for Fashion-MNIST")
     batch_size: int = Field(ge=1, default=64, description="images per step")
     learning_rate: float = Field(gt=0, default=0.03, description="rate of SGD at the start")
     evaluations: int = Field(ge=1, default=3, description="looks at the validation error")
@@ -79,6 +73,8 @@ class Networks(lab.Experiment):
             sizes=(64, 128),
             steps=10,
             color_steps=10,
+            fashion_sizes=(64, 128),
+            fashion_steps=10,
             batch_size=32,
             evaluations=1,
             probes=40,
@@ -91,15 +87,19 @@ class Networks(lab.Experiment):
             sizes=(512, 2048),
             steps=200,
             color_steps=200,
+            fashion_sizes=(512, 2048),
+            fashion_steps=200,
             probes=200,
             seeds=2,
         ),
         "overnight": NetworksParameters(
-            datasets=("mnist", "cifar10"),
+            datasets=("mnist", "fashion-mnist", "cifar10"),
             nets=SMALL_NETS,
             sizes=(512, 2048, 8192),
             steps=1500,
             color_steps=3000,
+            fashion_sizes=(512, 8192),
+            fashion_steps=800,
             probes=200,
             seeds=2,
         ),
@@ -107,9 +107,11 @@ class Networks(lab.Experiment):
             datasets=("mnist", "fashion-mnist", "cifar10"),
             nets=THESIS_NETS,
             width=1.0,
-            sizes=(512, 1024, 2048, 4096, 8192, 16_384, 32_768, 50_000),
+            sizes=PAPER_SIZES,
             steps=100_000,
             color_steps=100_000,
+            fashion_sizes=PAPER_SIZES,
+            fashion_steps=100_000,
             batch_size=128,
             learning_rate=0.1,
             evaluations=250,
@@ -120,27 +122,23 @@ class Networks(lab.Experiment):
     }
     claims = answers.CLAIMS
 
-    def points(self, p: NetworksParameters) -> list[dict[str, Any]]:
-        return [
-            {
-                "data": data,
-                "net": net,
-                "width": p.width,
-                "P": P,
-                "steps": p.color_steps if name == "cifar10" else p.steps,
-                "batch_size": p.batch_size,
-                "learning_rate": p.learning_rate,
-                "evaluations": p.evaluations,
-                "probes": p.probes,
-                "full": max(p.sizes) == P,
-                "seed": seed,
+    def points(self, p: NetworksParameters) -> Iterator[dict[str, Any]]:
+        for name, data in available(p.datasets).items():
+            sizes = p.fashion_sizes if name == "fashion-mnist" else p.sizes
+            steps = {"cifar10": p.color_steps, "fashion-mnist": p.fashion_steps}
+            yield from lab.grid(
+                p.seeds,
+                data=data,
+                net=p.nets,
+                size=[{"P": P, "full": max(sizes) == P} for P in sizes],
+                width=p.width,
+                steps=steps.get(name, p.steps),
+                batch_size=p.batch_size,
+                learning_rate=p.learning_rate,
+                evaluations=p.evaluations,
+                probes=p.probes,
                 **beyond_default(p.test_images),
-            }
-            for name, data in available(p.datasets).items()
-            for net in p.nets
-            for P in p.sizes
-            for seed in range(p.seeds)
-        ]
+            )
 
     def cost(self, point: dict[str, Any]) -> float:
         net = point["net"]

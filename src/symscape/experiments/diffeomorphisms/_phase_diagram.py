@@ -136,7 +136,7 @@ class PhaseDiagram(lab.Experiment):
         "norm, and how often they fold. The page of the library has one image under two sliders."
     )
     sources = ("Ch. 4, Fig. 1, 2, 8-10", "Ch. 4, Eq. 1-3, 7-17")
-    version = 1
+    version = 2
     Parameters = PhaseDiagramParameters
     profiles = {  # noqa: RUF012
         "smoke": PhaseDiagramParameters(n=32, cutoffs=(2, 5), draws=20, seeds=2),
@@ -185,8 +185,9 @@ class PhaseDiagram(lab.Experiment):
         fields = diffeo.field(unit, n)
         return {
             "fold": np.array(fold),
-            "folded": (np.array(determinant) < 0).mean(0),
-            "square": float(fields.square().sum(-3)[..., 1:-1, 1:-1].mean()) * ((n - 2) / n) ** 2,
+            "folded": (~(np.array(determinant) > 0)).mean(0),
+            "square": float(fields.square().sum(-3)[..., 1:-1, 1:-1].mean())
+            * ((n - 2) / (n - 1)) ** 2,
             "norm": float(diffeo.gradient_norm(unit).mean()),
             "share": share,
             "mode": modes,

@@ -78,7 +78,7 @@ class Stripe(lab.Experiment):
     profiles = {  # noqa: RUF012
         "smoke": StripeParameters(h=50, sizes=(128, 512), seeds=2, n_test=200, max_steps=300),
         "quick": StripeParameters(h=200, sizes=(512, 1024, 2048), seeds=4),
-        "overnight": StripeParameters(h=200, sizes=(512, 1024, 2048, 4096, 8192), seeds=6),
+        "overnight": StripeParameters(h=200, sizes=(512, 1024, 2048, 4096, 8192), seeds=12),
         "paper": StripeParameters(
             d=30,
             h=10_000,
