@@ -119,7 +119,7 @@ class EffectiveParameters(lab.Experiment):
             depths=(1, 3, 5),
             widths=(5, 8, 12, 17),
             other_widths=(5, 10, 15),
-            seeds=2,
+            seeds=3,
             steps=1000,
         ),
         "paper": RankParameters(
