@@ -175,14 +175,18 @@ def hook(stem: str) -> ModuleType:
 
 CLAIM = {
     "id": "ch1.fig0.a<b",
+    "kind": "measured",
     "chapter": "1",
     "source": "Paper A, Fig. 0",
     "statement": "The jump is finite.",
     "thesis": 0.75,
     "measured": 0.61234,
     "uncertainty": 0.0123,
+    "panel": "L = 3",
     "tolerance": {"low": 0.65, "high": None, "reason": 'a "reason"'},
     "verdict": "not reproduced",
+    "reason": "It is outside.",
+    "note": "",
     "profile": "overnight",
     "runs": {"count": 3, "sha256": ""},
 }
@@ -196,15 +200,18 @@ def with_claims(root: Path, mark: str) -> str:
 def test_table_of_claims_shows_what_the_file_says(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     other = CLAIM | {"id": "b", "measured": None, "verdict": "inconclusive"}
-    (tmp_path / "results" / "claims.json").write_text(json.dumps([CLAIM, other]))
+    exact = CLAIM | {"id": "c", "kind": "exact", "verdict": "reproduced"}
+    (tmp_path / "results" / "claims.json").write_text(json.dumps([exact, CLAIM, other]))
     page = with_claims(tmp_path, "1")
-    assert "1 not reproduced, 1 inconclusive" in page
+    assert "2 measured claims: 1 not reproduced, 1 inconclusive" in page
+    assert "1 of 1 identities hold." in page
+    assert "<small>L = 3</small>" in page
     assert ">not reproduced<" in page
     assert "0.6123 ± 0.012" in page
     assert "≥ 0.65" in page
     assert "no number" in page
     assert "a&lt;b" in page
-    assert "| 1 | 2 | 0 | 1 | 1 |" in with_claims(tmp_path, "summary")
+    assert "| 1 | 2 | 0 | 1 | 1 | 1 of 1 | – |" in with_claims(tmp_path, "summary")
 
 
 @pytest.mark.parametrize("mark", ["1", "summary"])

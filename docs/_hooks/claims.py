@@ -42,40 +42,58 @@ def _render(what: str, claims: list[dict[str, Any]]) -> str:
 
 
 def summary(claims: list[dict[str, Any]]) -> str:
-    """The number of claims of each verdict, one row per chapter."""
-    lines = ["| chapter | claims | " + " | ".join(_VERDICTS) + " |", "|---|--:|--:|--:|--:|"]
+    """The number of measured claims of each verdict, one row per chapter; identities and checks."""
+    lines = [
+        "| chapter | measured claims | "
+        + " | ".join(_VERDICTS)
+        + " | identities that hold | checks of our code that pass |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
     for chapter in sorted({c["chapter"] for c in claims}):
-        counts = Counter(c["verdict"] for c in claims if c["chapter"] == chapter)
-        cells = " | ".join(str(counts[verdict]) for verdict in _VERDICTS)
-        lines.append(f"| {chapter} | {counts.total()} | {cells} |")
+        ours = [c for c in claims if c["chapter"] == chapter]
+        counts = Counter(c["verdict"] for c in ours if c["kind"] == "measured")
+        cells = [counts.total(), *(counts[verdict] for verdict in _VERDICTS)]
+        cells += [_passed(ours, kind) for kind in ("exact", "check")]
+        lines.append(f"| {chapter} | " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
 
 
+def _passed(claims: list[dict[str, Any]], kind: str) -> str:
+    of_kind = [c["verdict"] == "reproduced" for c in claims if c["kind"] == kind]
+    return f"{sum(of_kind)} of {len(of_kind)}" if of_kind else "–"
+
+
 def table(claims: list[dict[str, Any]]) -> str:
-    """One row per claim: what the thesis says, what was measured, the verdict."""
-    counts = Counter(c["verdict"] for c in claims)
+    """One row per claim: what the thesis says, what was measured, the verdict; measured first."""
+    measured = [c for c in claims if c["kind"] == "measured"]
+    others = [c for c in claims if c["kind"] != "measured"]
+    counts = Counter(c["verdict"] for c in measured)
     profiles = sorted({c["profile"] for c in claims})
     said = ", ".join(f"{counts[v]} {v}" for v in _VERDICTS if counts[v])
-    head = f"{len(claims)} claims: {said} (profile {', '.join(profiles)}).\n\n"
-    rows = "\n".join(_row(c) for c in claims)
+    head = f"{len(measured)} measured claims: {said} (profile {', '.join(profiles)})."
+    for kind, name in (("exact", "identities hold"), ("check", "checks of our own code pass")):
+        if any(c["kind"] == kind for c in others):
+            head += f" {_passed(others, kind)} {name}."
+    rows = "\n".join(_row(c) for c in [*measured, *others])
     return (
-        head
-        + '<div class="claims md-typeset__scrollwrap"><div class="md-typeset__table"><table>\n'
-        + "<thead><tr><th>claim</th><th>thesis</th><th>measured</th><th>agrees if</th>"
-        + f"<th>verdict</th></tr></thead>\n<tbody>\n{rows}\n</tbody></table></div></div>"
+        f"{head}\n\n"
+        '<div class="claims md-typeset__scrollwrap"><div class="md-typeset__table"><table>\n'
+        "<thead><tr><th>claim</th><th>thesis</th><th>measured</th><th>agrees if</th>"
+        f"<th>verdict</th></tr></thead>\n<tbody>\n{rows}\n</tbody></table></div></div>"
     )
 
 
 def _row(claim: dict[str, Any]) -> str:
     verdict = claim["verdict"]
+    kind = "" if claim["kind"] == "measured" else f" ({claim['kind']})"
     name = verdict.replace(" ", "-")
     cells = (
         f"{_text(claim['statement'])}<br><small>{_text(claim['source'])} "
-        f"<code>{_text(claim['id'])}</code></small>",
+        f"<code>{_text(claim['id'])}</code>{kind}</small>",
         _number(claim["thesis"]),
         _measured(claim),
         f'<span title="{_text(claim["tolerance"]["reason"])}">{_interval(claim)}</span>',
-        f'<span class="verdict verdict-{name}">{_text(verdict)}</span>',
+        f'<span class="verdict verdict-{name}" title="{_text(_why(claim))}">{verdict}</span>',
     )
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
@@ -84,8 +102,15 @@ def _measured(claim: dict[str, Any]) -> str:
     if claim["measured"] is None:
         return "no number"
     number = _number(claim["measured"])
-    error = claim["uncertainty"]
-    return number if error is None else f"{number} ± {error:.2g}"
+    if claim["uncertainty"] is not None:
+        number += f" ± {claim['uncertainty']:.2g}"
+    panel = claim["panel"]
+    return f"{number}<br><small>{_text(panel)}</small>" if panel else number
+
+
+def _why(claim: dict[str, Any]) -> str:
+    reason, note = claim["reason"], claim["note"]
+    return reason if note in reason else f"{reason} {note}"
 
 
 def _interval(claim: dict[str, Any]) -> str:
