@@ -8,7 +8,7 @@ from scipy.integrate import quad
 from scipy.special import gamma as Gamma
 from scipy.special import kv
 
-from symscape.kernels import gaussian, laplace, matern, square_distances
+from symscape.kernels import gaussian, laplace, matern, named, square_distances
 
 R = np.array([0.0, 1e-12, 1e-4, 0.03, 0.7, 2.0, 9.0])
 
@@ -26,6 +26,19 @@ def test_closed_forms_of_half_integer_orders(nu, formula):
     np.testing.assert_allclose(matern(nu, 1.7).radial(R), formula(z), rtol=1e-13)
     # and the general expression near it, which is continuous in nu
     np.testing.assert_allclose(matern(nu + 1e-9, 1.7).radial(R), formula(z), rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "kernel", [laplace(2.0), gaussian(2.0), matern(0.25, 2.0), matern(3.0, 2.0)]
+)
+def test_a_name_gives_its_kernel(kernel):
+    assert named(kernel.name, 2.0) == kernel
+
+
+@pytest.mark.parametrize("name", ["Laplace", "matern", "matern-", "matern-x", "matern--1"])
+def test_another_name_is_refused(name):
+    with pytest.raises(ValueError, match=f"name: '{name}' given; allowed"):
+        named(name, 1.0)
 
 
 def test_laplace_and_gaussian_are_the_ends_of_the_family():

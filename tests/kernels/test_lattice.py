@@ -70,6 +70,31 @@ def test_exponents_of_theorem_1(d, teacher, student, beta):
     assert math.log(low / high) / math.log(2) / d == pytest.approx(beta, abs=0.02)
 
 
+def test_a_gaussian_student_is_exact_where_its_spectrum_is_below_all_numbers():
+    # Frequencies at the edge of the zone and their aliases share the signal however small both are.
+    mp = pytest.importorskip("mpmath").mp.clone()
+    mp.dps = 30
+    side, sigma, length = 128, 0.3, 0.3
+    student = lambda w: mp.exp(-((sigma * w) ** 2) / 2)  # noqa: E731
+    teacher = lambda w: 2 * length / (1 + (length * w) ** 2)  # noqa: E731
+    delta, a, exact = mp.mpf(1) / side, 1 / mp.mpf(length), mp.mpf(0)
+    assert gaussian(sigma).spectrum(math.pi * side, 1) == 0
+    for i in range(-side // 2, side // 2):
+        w = 2 * mp.pi * i
+        T_all = delta * mp.sinh(a * delta) / (mp.cosh(a * delta) - mp.cos(w * delta))
+        near = [w + 2 * mp.pi * side * m for m in range(-3, 4)]
+        S = [student(v) for v in near]
+        cross = sum(teacher(v) * s for v, s in zip(near, S)) / sum(S)
+        exact += T_all - 2 * cross + T_all * sum(s * s for s in S) / sum(S) ** 2
+    found = lattice_error(laplace(length), gaussian(sigma), side, 1)
+    assert found == pytest.approx(float(exact), rel=1e-9)
+
+
+def test_a_lattice_refuses_a_student_that_float64_cannot_hold():
+    with pytest.raises(ValueError, match="is singular in float64"):
+        Lattice(64, 1).teacher_error(laplace(0.3), gaussian(0.3))
+
+
 def test_small_errors_are_accurate():
     # exponentially small, far below epsilon: log of the error is proportional to n^2
     errors = [lattice_error(gaussian(0.3), gaussian(0.3), side, 1) for side in (8, 16, 24)]

@@ -13,7 +13,7 @@ from symscape.kernels._exponents import (
 )
 from symscape.kernels._gram import Factor, factorize
 from symscape.kernels._iterative import IterativeSolution, solve_iterative
-from symscape.kernels._kernel import Kernel, gaussian, laplace, matern, square_distances
+from symscape.kernels._kernel import Kernel, gaussian, laplace, matern, named, square_distances
 from symscape.kernels._lattice import Lattice
 from symscape.kernels._lattice_theory import lattice_error
 from symscape.kernels._neighbors import (
@@ -82,6 +82,7 @@ __all__ = [
     "learning_exponent",
     "margin_machine",
     "matern",
+    "named",
     "nearest_distances",
     "nested_predictions",
     "on_torus",

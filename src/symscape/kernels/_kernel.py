@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from scipy.special import gamma, gammaln, kve
 Array = NDArray[np.float64]
 
 MAX_ORDER = 100
+
+_ORDERS = {"laplace": 0.5, "gaussian": math.inf}
 
 _TINY = 1e-290
 _CLOSE = 1e-8
@@ -51,9 +54,8 @@ class Kernel:
     @property
     def name(self) -> str:
         """``"laplace"``, ``"gaussian"`` or ``"matern-1.5"``."""
-        if self.nu == 0.5:
-            return "laplace"
-        return "gaussian" if math.isinf(self.nu) else f"matern-{self.nu:g}"
+        known = {order: name for name, order in _ORDERS.items()}
+        return known.get(self.nu, f"matern-{self.nu:g}")
 
     def alpha(self, d: int) -> float:
         r"""Exponent :math:`\alpha=d+2\nu` of :math:`\tilde K(w)\sim w^{-\alpha}` in d dimensions.
@@ -137,14 +139,23 @@ class Kernel:
         Raises:
             ValueError: d < 1.
         """
+        return np.exp(self.log_spectrum(w, d))
+
+    def log_spectrum(self, w: ArrayLike, d: int) -> Array:
+        """Logarithm of :meth:`spectrum`, finite where a Gaussian's spectrum is below all numbers.
+
+        Raises:
+            ValueError: d < 1.
+        """
         d = _dimension(d)
         w2 = np.square(np.asarray(w, dtype=float))
         if math.isinf(self.nu):
-            return (2 * math.pi) ** (d / 2) * self.sigma**d * np.exp(-0.5 * self.sigma**2 * w2)
+            front = 0.5 * d * math.log(2 * math.pi) + d * math.log(self.sigma)
+            return front - 0.5 * self.sigma**2 * w2
         scale = self.sigma**2 / (2 * self.nu)
-        front = math.exp(gammaln(self.nu + d / 2) - gammaln(self.nu))
-        front *= (4 * math.pi * scale) ** (d / 2)
-        return front * (1 + scale * w2) ** (-self.nu - d / 2)
+        front = gammaln(self.nu + d / 2) - gammaln(self.nu)
+        front += 0.5 * d * math.log(4 * math.pi * scale)
+        return front - (self.nu + d / 2) * np.log1p(scale * w2)
 
     def _of_squares(self, s: Array) -> Array:
         """K as a function of R^2; the array is used up, because Gram matrices are large."""
@@ -186,6 +197,24 @@ def gaussian(sigma: float) -> Kernel:
 def matern(nu: float, sigma: float) -> Kernel:
     """The Matern kernel of order nu, see :class:`Kernel`."""
     return Kernel(nu, sigma)
+
+
+def named(name: str, sigma: float) -> Kernel:
+    """The kernel of a name, as :attr:`Kernel.name` gives it.
+
+    Args:
+        name: ``"laplace"``, ``"gaussian"``, or ``"matern-"`` and the order: ``"matern-1.5"``.
+        sigma: the length scale.
+
+    Raises:
+        ValueError: another name, or nu or sigma out of range.
+    """
+    order = re.fullmatch(r"matern-(\d+(?:\.\d+)?)", name)
+    if order is None and name not in _ORDERS:
+        raise ValueError(
+            f'name: {name!r} given; allowed: "laplace", "gaussian", or "matern-" with its order nu'
+        )
+    return Kernel(float(order[1]) if order else _ORDERS[name], sigma)
 
 
 def square_distances(x: ArrayLike, y: ArrayLike | None = None) -> Array:

@@ -107,13 +107,7 @@ class Lattice:
         Z = self._field(Z)
         check_ridge(ridge)
         values = self.eigenvalues(kernel) + ridge
-        low, high = float(values.min()), float(values.max())
-        if low <= 4 * float(np.finfo(float).eps) * high:
-            raise ValueError(
-                f"kernel: the Gram matrix of {self.n} points with {kernel.name}, sigma = "
-                f"{kernel.sigma:g} is singular in float64 (eigenvalues from {low:.1e} to "
-                f"{high:.1e}); give a ridge"
-            )
+        self._refuse_singular(values, kernel)
         return self._multiply(Z, 1 / values)
 
     def predict(self, kernel: Kernel, a: ArrayLike, refine: int = 1) -> Array:
@@ -155,10 +149,12 @@ class Lattice:
                 among them.
 
         Raises:
-            ValueError: refine below 2.
+            ValueError: refine below 2; a Student's matrix that is singular in float64, as for
+                :meth:`solve` (:func:`lattice_error` has no such limit).
         """
         if refine < 2:
             raise ValueError(f"refine must be 2 or more; got {refine}")
+        self._refuse_singular(self.eigenvalues(student), student)
         fine = self.refined(refine)
         split = [refine, self.side] * self.d
         order = (*range(0, 2 * self.d, 2), *range(1, 2 * self.d, 2))
@@ -169,12 +165,11 @@ class Lattice:
         # The alias of lowest frequency is the largest of a decaying spectrum.
         lowest = S.argmax(axis=1)[:, None]
         T0, S0 = (np.take_along_axis(a, lowest, axis=1)[:, 0] for a in (T, S))
-        others = T.copy(), S.copy()
-        for a in others:
+        T, S = T.copy(), S / S0[:, None]
+        for a in (T, S):
             np.put_along_axis(a, lowest, 0.0, axis=1)
-        T, S = others
         sums = T.sum(axis=1), S.sum(axis=1), np.square(S).sum(axis=1), (T * S).sum(axis=1)
-        return float(error_from_aliases(T0, S0, *sums).sum()) / fine.n
+        return float(error_from_aliases(T0, *sums).sum()) / fine.n
 
     def _multiply(self, field: Array, spectrum: Array) -> Array:
         axes = tuple(range(-self.d, 0))
@@ -189,6 +184,15 @@ class Lattice:
         if not np.all(np.isfinite(field)):
             raise ValueError("fields must be finite")
         return field
+
+    def _refuse_singular(self, values: Array, kernel: Kernel) -> None:
+        low, high = float(values.min()), float(values.max())
+        if low <= 4 * float(np.finfo(float).eps) * high:
+            raise ValueError(
+                f"kernel: the Gram matrix of {self.n} points with {kernel.name}, sigma = "
+                f"{kernel.sigma:g} is singular in float64 (eigenvalues from {low:.1e} to "
+                f"{high:.1e}); give a ridge"
+            )
 
     def _not_negative(self, values: Array) -> Array:
         if values.min() < -1e-12 * values.max():

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from symscape.kernels._kernel import Kernel
 
@@ -20,7 +21,7 @@ _BLOCK = 1 << 22
 
 
 class _Sums(NamedTuple):
-    """Sums over the aliases of T, S, S^2 and T S, without the frequency itself."""
+    """Sums over aliases of T, S, S^2 and T S, or their logarithms."""
 
     T: Array
     S: Array
@@ -40,7 +41,8 @@ def lattice_error(teacher: Kernel, student: Kernel, side: int, d: int, L: float 
 
     where * sums over all aliases :math:`w+2\pi m/\delta`, a prime leaves out :math:`m=0`, and T and
     S are the Fourier transforms. This is the thesis's formula without its cancellation, so that
-    small errors are as accurate as large ones. Aliases far away are integrated.
+    small errors are as accurate as large ones; S is divided by its value at w, because that of a
+    Gaussian is soon smaller than any number. Aliases far away are integrated.
 
     Args:
         teacher: covariance of the field.
@@ -64,23 +66,17 @@ def lattice_error(teacher: Kernel, student: Kernel, side: int, d: int, L: float 
     step = max(1, _BLOCK // (2 * _REACH[d] + 1) ** d)
     for start in range(0, len(w), step):
         some = w[start : start + step]
-        norm = np.linalg.norm(some, axis=1)
-        T0, S0 = teacher.spectrum(norm, d), student.spectrum(norm, d)
-        total += float(
-            error_from_aliases(T0, S0, *_alias_sums(teacher, student, some, period, tails)).sum()
-        )
+        T0 = teacher.spectrum(np.linalg.norm(some, axis=1), d)
+        sums = _alias_sums(teacher, student, some, period, tails)
+        total += float(error_from_aliases(T0, *sums).sum())
     return total / L**d
 
 
-def error_from_aliases(T0: Array, S0: Array, T: Array, S: Array, S2: Array, TS: Array) -> Array:
-    """Error of each frequency: spectra there, and sums over its aliases (itself left out)."""
-    S_all = S0 + S
-    # A smooth Student has no aliases that float64 can hold; 0/0 stands for 0 there.
-    ratio = np.divide(S, S_all, out=np.zeros_like(S), where=S_all > 0)
-    square = np.divide(S2, S_all**2, out=np.zeros_like(S), where=S_all**2 > 0)
-    cross = np.divide(TS, S_all, out=np.zeros_like(S), where=S_all > 0)
-    own = np.divide(S0, S_all, out=np.ones_like(S), where=S_all > 0)
-    return T0 * (ratio**2 + square) + T - 2 * cross + T * (own**2 + square)
+def error_from_aliases(T0: Array, T: Array, S: Array, S2: Array, TS: Array) -> Array:
+    """Error of each frequency: T there, and sums over its aliases with S in units of S there."""
+    S_all = 1 + S
+    square = S2 / S_all**2
+    return T0 * ((S / S_all) ** 2 + square) + T - 2 * TS / S_all + T * (1 / S_all**2 + square)
 
 
 def _alias_sums(teacher: Kernel, student: Kernel, w: Array, period: float, tails: _Sums) -> _Sums:
@@ -89,13 +85,19 @@ def _alias_sums(teacher: Kernel, student: Kernel, w: Array, period: float, tails
     every = np.stack(np.meshgrid(*[m] * d, indexing="ij"), axis=-1).reshape(-1, d)
     shifts = period * every[np.any(every != 0, axis=1)]
     norm = np.linalg.norm(w[:, None] + shifts, axis=2)
-    T, S = teacher.spectrum(norm, d), student.spectrum(norm, d)
-    sums = (T, S, S**2, T * S)
-    return _Sums(*(a.sum(axis=1) + tail for a, tail in zip(sums, tails)))
+    own = student.log_spectrum(np.linalg.norm(w, axis=1), d)
+    T, S = teacher.spectrum(norm, d), np.exp(student.log_spectrum(norm, d) - own[:, None])
+    near = _Sums(*(f.sum(axis=1) for f in (T, S, S**2, T * S)))
+    return _Sums(
+        near.T + np.exp(tails.T),
+        near.S + np.exp(tails.S - own),
+        near.S2 + np.exp(tails.S2 - 2 * own),
+        near.TS + np.exp(tails.TS - own),
+    )
 
 
 def _tails(teacher: Kernel, student: Kernel, d: int, period: float) -> _Sums:
-    r"""Sums over the aliases beyond the reach, as integrals outside of a cube.
+    r"""Logarithms of the sums over the aliases beyond the reach, as integrals outside of a cube.
 
     With half the side B the integral of a radial f is
     :math:`2d\int_B^\infty t^{d-1}\int_{[-1,1]^{d-1}}f(t\sqrt{1+|v|^2})\,dv\,dt`.
@@ -110,6 +112,5 @@ def _tails(teacher: Kernel, student: Kernel, d: int, period: float) -> _Sums:
     radius = np.sqrt(1 + v2)
     t = B / s
     measure = 2 * d * (t ** (d - 1) * B / s**2 * ds)[:, None] * dv / period**d
-    T = teacher.spectrum(t[:, None] * radius, d)
-    S = student.spectrum(t[:, None] * radius, d)
-    return _Sums(*(np.asarray((measure * f).sum()) for f in (T, S, S**2, T * S)))
+    T, S = (kernel.log_spectrum(t[:, None] * radius, d) for kernel in (teacher, student))
+    return _Sums(*(np.asarray(logsumexp(f, b=measure)) for f in (T, S, 2 * S, T + S)))
