@@ -4,24 +4,42 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from symscape.lab import Table
+from symscape.scaling import Estimate, NoEstimate, number
+
 Array = NDArray[np.float64]
 
-MISSING = (
-    "CIFAR-10 is not on this machine, so that its points are left out: see `symscape data list`."
-)
-"""What findings say that need CIFAR-10, where it is not found."""
+NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
+SCALES = {"norm": "images of norm sqrt(d)", "pixels": "pixels from 0 to 255"}
 
-Scale = Literal["pixels", "norm"]
-"""Pixels from 0 to 255, or images of norm sqrt(d): the thesis does not say which."""
+Scale = Literal["norm", "pixels"]
+"""Images of norm sqrt(d), or pixels from 0 to 255: the thesis does not say which."""
 
 Classes = Literal["parity", "halves"]
 """Groups of classes: even against odd ones, or 0 to 4 against 5 to 9."""
+
+
+def on_one_scale(answer: Callable[[Table], Estimate], rows: Table, judged: Scale) -> Estimate:
+    """An answer from the images on one scale, with that from the other ones in its note.
+
+    Raises:
+        NoEstimate: there are no rows, or no number on the scale that is judged.
+    """
+    if not rows:
+        raise NoEstimate("No run: are the images on this machine? See `symscape data list`.")
+    found = answer(rows.where(scale=judged)).noted(f"{SCALES[judged].capitalize()}.")
+    for (scale,), others in rows.groups("scale"):
+        if scale != judged:
+            with suppress(NoEstimate):
+                found = found.noted(f"With {SCALES[scale]}: {number(answer(others))}.")
+    return found
 
 
 class LabelledPoints(NamedTuple):
@@ -41,7 +59,7 @@ def image_sets(digits: str, colors: bool, largest: int) -> dict[str, str]:
 
     found = {"mnist": resolve(digits)}
     if colors:
-        with suppress(DataNotFoundError):  # the findings say so
+        with suppress(DataNotFoundError):  # the answers say so
             found["cifar10"] = resolve("cifar10")
     for source in found.values():
         if largest > source.n:
@@ -78,3 +96,6 @@ def _loaded(pinned: str) -> tuple[NDArray[Any], NDArray[Any]]:
 
     data = load(pinned)
     return data.images.reshape(len(data.labels), -1), data.labels.astype(int)
+
+
+MISSING = "CIFAR-10 is not on this machine."  # interim, until all five are converted

@@ -89,7 +89,10 @@ def _exponents(rows: Table) -> dict[str, Estimate | str]:
 
 def _gaussian_pair(table: Table, p: TheoryParameters) -> dict[str, Estimate]:
     rows = table.where(way="gaussians")
-    return {"d = 1": _limit(row["n"], -1 / np.log(row["error"]), 2.0).scaled(2.0) for row in rows}
+    return {
+        f"d = {row['d']}": _limit(row["n"], -1 / np.log(row["error"]), 2.0).scaled(2.0)
+        for row in rows
+    }
 
 
 def _simulation(table: Table, p: TheoryParameters) -> dict[str, Estimate | str]:
