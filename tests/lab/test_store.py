@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import sqlalchemy as sa
 from demo_experiment import Demo
 
-from symscape.lab import InputError, Store, StoreError, expand, key_of
+from symscape.lab import (
+    InProcess,
+    InputError,
+    Store,
+    StoreError,
+    expand,
+    key_of,
+    run_experiment,
+)
 from symscape.lab import _leases as leases_module
 from symscape.lab._code import running_code
 from symscape.lab._leases import Scheduler, process_start, this_machine
 from symscape.lab._measure import Measured, Task, failure, measure
-from symscape.lab._schema import SCHEMA, leases, meta, results, schedulers
+from symscape.lab._schema import SCHEMA, leases, meta, metadata, results, schedulers
 
 
 @pytest.fixture
@@ -167,6 +178,50 @@ def test_a_reused_process_id_is_not_mistaken_for_the_owner(store: Store) -> None
         assert own.claim([t.key], 1, {}).taken == [t.key]
 
 
+def test_a_clock_that_is_set_makes_nobody_look_dead(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    t = task()
+    row = {"machine": this_machine(), "pid": os.getppid(), "started": process_start(os.getppid())}
+    with store.write() as connection:
+        connection.execute(schedulers.insert(), [{"id": "other", "beat": 0, **row}])
+        connection.execute(leases.insert(), [{"key": t.key, "scheduler": "other"}])
+    created = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + 3600)
+    monkeypatch.setattr(leases_module.time, "time", lambda: 0.0)
+    with scheduler(store) as own:
+        assert own.claim([t.key], 1, {}).elsewhere == [t.key]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_the_start_of_a_process_is_in_ticks_since_the_boot(tmp_path: Path) -> None:
+    program = tmp_path / "a) Z (b"  # the system repeats this name in the middle of its line
+    shutil.copy("/bin/sleep", program)
+    process = subprocess.Popen([program, "60"])
+    try:
+        _eventually(lambda: program.name in Path(f"/proc/{process.pid}/stat").read_text())
+        began = process_start(process.pid)
+        since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+        assert began is not None
+        assert 0 <= since_boot - began / os.sysconf("SC_CLK_TCK") < 60
+        assert process_start(process.pid) == began
+    finally:
+        process.kill()
+    _eventually(lambda: process_start(process.pid) is None)  # a zombie, until it is waited for
+    process.wait()
+    assert process_start(process.pid) is None
+
+
+def test_without_proc_the_system_says_when_a_process_was_created(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leases_module, "_PROC", "/nowhere")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert process_start(os.getpid()) == psutil.Process().create_time()
+    assert process_start(ended.pid) is None
+
+
 def test_a_scheduler_elsewhere_is_dead_when_its_heart_stands_still(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +336,56 @@ def test_two_processes_may_create_the_tables_at_once(store_url: str) -> None:
     assert [process.wait(120) for process in processes] == [0, 0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("results", "scalars", "{"),
+        ("results", "scalars", "3"),
+        ("results", "arrays", b"PK and no more"),
+        ("results", "arrays", b"no archive"),
+        ("runs", "points", "[{"),
+        ("runs", "parameters", "[1, 2]"),
+        ("provenance", "json", "?"),
+    ],
+)
+def test_a_damaged_row_is_named_and_can_be_measured_again(
+    store: Store, table: str, column: str, value: Any
+) -> None:
+    points = list(expand(Demo(), "smoke").values())
+
+    def read() -> int:
+        store.provenance([key_of("demo-line", 1, point) for point in points])
+        store.runs()
+        return len(store.table(Demo(), points))
+
+    run_experiment(Demo(), "smoke", store, InProcess())
+    with store.write() as connection:
+        damaged = metadata.tables[table].update().values({column: value})
+        if table == "results":
+            damaged = damaged.where(results.c.seed == 1, results.c.point.like('%"x":2.0%'))
+        connection.execute(damaged)
+    with pytest.raises(StoreError, match=f"A row of the store .* is damaged, .* {table}") as caught:
+        read()
+    assert "\n" not in str(caught.value)
+    _, _, remedy = str(caught.value).partition("again: ")
+    with store.write() as connection:
+        for statement in remedy.split("; "):
+            connection.execute(sa.text(statement))
+    summary = run_experiment(Demo(), "smoke", store, InProcess())
+    assert summary.done == {"results": 1, "runs": 0, "provenance": 8}[table]
+    assert read() == 8
+
+
+def test_a_row_of_no_known_status_is_measured_again(store: Store) -> None:
+    t = task()
+    with scheduler(store) as own:
+        own.commit(t, measure(t))
+        with store.write() as connection:
+            connection.execute(results.update().values(status="d0ne"))
+        own.commit(t, measure(t))
+    assert len(store.table(Demo(), [t.point])) == 1
+
+
 # -- SQLite alone --------------------------------------------------------------------------------
 
 
@@ -350,6 +455,30 @@ def test_a_server_that_does_not_answer_is_one_sentence() -> None:
         Store("postgresql://nobody:secret@127.0.0.1:1/nothing")
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///a?b.sqlite", "sqlite:///a?", "sqlite:///a?b=c", "sqlite:///a?timeot=3"]
+)
+def test_a_question_mark_does_not_cut_the_name_of_a_file(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"options .* those of SQLite are uri, vfs.*%3F"):
+        Store(url)
+    assert list(tmp_path.iterdir()) == []
+    Store(url.replace("?", "%3F")).close()
+    [file] = tmp_path.iterdir()
+    assert file.name == url.removeprefix("sqlite:///")
+
+
+def test_what_cannot_be_opened_is_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="it is a folder"):
+        Store(f"sqlite:///{tmp_path}")
+    with pytest.raises(StoreError, match="there is no such file"):
+        Store(f"sqlite:///file:{tmp_path / 's.sqlite'}?uri=true&mode=rw")
+    with pytest.raises(InputError, match="in memory would be lost"):
+        Store("sqlite:///file:s?uri=true&mode=memory")
 
 
 @pytest.mark.parametrize("url", ["runs.sqlite", "mysql://host/db", "sqlite://", ""])

@@ -40,7 +40,7 @@ def encode(result: Mapping[str, Any]) -> tuple[str, bytes | None]:
 
 def decode(scalars: str, arrays: bytes | None) -> Result:
     """Return the result that :func:`encode` wrote."""
-    result: Result = json.loads(scalars)
+    result: Result = dict(json.loads(scalars))
     if arrays is not None:
         with np.load(io.BytesIO(arrays), allow_pickle=False) as stored:
             result.update({name: stored[name] for name in stored.files})

@@ -1,9 +1,10 @@
 """Sharing a store: each scheduling process takes points on lease, so that none is measured twice.
 
 A lease is a row whose insertion is the lock. Its owner is a scheduler: machine, process id and
-start time of the process, so that one that was killed is recognised at once on its own machine.
-Elsewhere a scheduler is dead when its heartbeat has not moved for :data:`EXPIRY` seconds of the
-observer's clock; clocks of different machines are never compared.
+start of the process, so that one that was killed is recognised at once on its own machine. Starts
+are counted from the boot, and the machine's name holds the id of that boot, so that a clock that is
+set makes nobody look dead. Elsewhere a scheduler is dead when its heartbeat has not moved for
+:data:`EXPIRY` seconds of the observer's clock; clocks of different machines are never compared.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ HEARTBEAT = 15.0
 
 EXPIRY = 90.0
 """Seconds without a sign of life after which a scheduler on another machine counts as dead."""
+
+_PROC = "/proc"
+_NAMESPACES = (f"{_PROC}/self/ns/pid", f"{_PROC}/self/ns/time")
 
 _ACTIVE: set[str] = set()
 """Schedulers of this process: one that could not sign out (full disk) must not seem alive."""
@@ -203,14 +207,17 @@ def _put(store: Store) -> sa.Insert:
     }
     replaced["attempts"] = results.c.attempts + insert.excluded["attempts"]
     return insert.on_conflict_do_update(
-        index_elements=["key"], set_=replaced, where=results.c.status == "failed"
+        index_elements=["key"], set_=replaced, where=results.c.status != "done"
     )
 
 
 def this_machine() -> str:
-    """Return a name of the set of processes whose ids this process can look up."""
+    """Return a name of the processes whose ids and start times this process can look up.
+
+    It holds the host, and on Linux the boot and the namespaces of process ids and of time.
+    """
     parts = [platform.node()]
-    for source in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+    for source in (f"{_PROC}/sys/kernel/random/boot_id", *_NAMESPACES):
         try:
             path = Path(source)
             parts.append(os.readlink(path) if path.is_symlink() else path.read_text().strip())
@@ -220,11 +227,21 @@ def this_machine() -> str:
 
 
 def process_start(pid: int) -> float | None:
-    """Return when a process started (Unix time), None if there is no such process."""
+    """Return when a process started, None if there is no such process or it is a zombie.
+
+    On Linux in clock ticks since the boot. psutil's time of creation is that plus a time of boot,
+    which moves when the clock is set. Where there is no /proc (macOS, BSD, Windows) it serves all
+    the same, for there the system notes the time of the day once, when a process starts.
+    """
+    if Path(f"{_PROC}/self/stat").exists():
+        try:
+            # The name of the program, in parentheses, may hold anything.
+            fields = Path(f"{_PROC}/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return None if fields[0] in "ZX" else float(fields[19])
     try:
         process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        return process.create_time()
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except psutil.NoSuchProcess:
         return None

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, quote
 
 from sqlalchemy import (
     BigInteger,
@@ -39,6 +40,9 @@ SCHEMA = 1
 
 BUSY_SECONDS = 30
 """How long a writer waits for another one."""
+
+_SQLITE_OPTIONS = ("uri", "vfs", "mode", "cache", "nolock", "immutable", "psow", "timeout")
+_IN_MEMORY = "A store must be a file: results in memory would be lost."
 
 metadata = MetaData()
 
@@ -122,12 +126,26 @@ def parse_url(url: str | URL) -> URL:
         raise InputError(f"The store '{url}' is not a database URL; examples: {example}.") from None
     backend = parsed.drivername.partition("+")[0]
     if backend == "sqlite":
+        _check_options(str(url))
         if not parsed.database or ":memory:" in parsed.database:
-            raise InputError("A store must be a file: results in memory would be lost.")
+            raise InputError(_IN_MEMORY)
         return parsed
     if backend == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
     raise InputError(f"A store in '{backend}' is not supported; use {example}.")
+
+
+def _check_options(url: str) -> None:
+    """Refuse options that SQLite does not have: most likely they are the end of a file's name."""
+    _, mark, text = url.partition("?")
+    options = dict(parse_qsl(text, keep_blank_values=True))
+    if mark and (not options or not options.keys() <= set(_SQLITE_OPTIONS)):
+        raise InputError(
+            f"The store '{url}' asks for the options '{text}', but those of SQLite are "
+            f"{', '.join(_SQLITE_OPTIONS)}; a '?' in the name of a file is written %3F."
+        )
+    if options.get("mode") == "memory":
+        raise InputError(_IN_MEMORY)
 
 
 def sqlite_file(url: URL) -> Path | None:
@@ -173,7 +191,7 @@ def _readable(url: URL, file: Path) -> URL:
     if os.access(file.parent, os.W_OK) or Path(f"{file}-wal").exists():
         return url
     query = {"uri": "true", "mode": "ro", "immutable": "1"}
-    return url.set(database=f"file:{file}").update_query_dict(query)
+    return url.set(database=f"file:{quote(str(file))}").update_query_dict(query)
 
 
 def display(url: URL) -> str:
@@ -282,7 +300,7 @@ _SENTENCES = (
         "The store {name} cannot be written: the file or its folder is read-only.",
     ),
     (
-        ("malformed", "not a database", "invalid page"),
+        ("malformed", "not a database", "invalid page", "Could not decode"),
         "The store {name} is damaged (truncated or overwritten) and was left as it is; restore a "
         "copy, or rescue its rows with `sqlite3 FILE .recover`.",
     ),
@@ -312,9 +330,7 @@ def _sentence(url: URL, problem: str) -> str:
         if any(sign in problem for sign in signs):
             return sentence.format(name=display(url), busy=BUSY_SECONDS)
     if "unable to open database file" in problem:
-        folder = (sqlite_file(url) or Path()).absolute().parent
-        reason = "may not be written (read-only)" if folder.is_dir() else "does not exist"
-        return f"The store {display(url)} cannot be opened: its folder {reason}."
+        return f"The store {display(url)} cannot be opened: {_obstacle(url)}."
     if "disk I/O error" in problem:
         return (
             f"The disk of store {display(url)} refused a read or a write; all finished points are "
@@ -322,3 +338,14 @@ def _sentence(url: URL, problem: str) -> str:
         )
     first = problem.strip().splitlines()[0] if problem.strip() else "unknown error"
     return f"The store {display(url)} cannot be used: {first}."
+
+
+def _obstacle(url: URL) -> str:
+    file = (sqlite_file(url) or Path()).absolute()
+    if file.is_dir():
+        return "it is a folder"
+    if not file.parent.is_dir():
+        return "its folder does not exist"
+    if not os.access(file.parent, os.W_OK):
+        return "its folder may not be written (read-only)"
+    return "the file may not be read" if file.exists() else "there is no such file"

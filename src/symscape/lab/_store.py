@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from symscape.lab._codec import decode
+from symscape.lab._errors import StoreError
 from symscape.lab._experiment import Experiment
 from symscape.lab._keys import canonical, key_of
 from symscape.lab._provenance import provenance
@@ -120,7 +121,7 @@ class Store:
         keys = [key_of(experiment.name, experiment.version, point) for point in points]
         found = {row.key: row for row in self._rows(keys, "done")}
         rows = [
-            Row(point, decode(found[key].scalars, found[key].arrays), key, found[key].seconds)
+            self._result(found[key], point)
             for key, point in zip(keys, points, strict=True)
             if key in found
         ]
@@ -131,7 +132,7 @@ class Store:
         keys = [key_of(experiment.name, experiment.version, point) for point in points]
         found = {row.key: row for row in self._rows(keys, "failed")}
         return [
-            Failure(point, key, row.error, row.attempts, row.seconds, row.host)
+            Failure(point, key, str(row.error), row.attempts, row.seconds, row.host)
             for key, point in zip(keys, points, strict=True)
             if (row := found.get(key)) is not None
         ]
@@ -148,7 +149,7 @@ class Store:
             hosts.setdefault(row.provenance, set()).add(row.host)
         known = self._provenances()
         return [
-            {**known[name], "points": counts[name], "hosts": sorted(hosts[name])}
+            {**self._origin(name, known), "points": counts[name], "hosts": sorted(hosts[name])}
             for name in sorted(counts, key=lambda name: (-counts[name], name))
         ]
 
@@ -160,18 +161,7 @@ class Store:
         if profile is not None:
             query = query.where(runs.c.profile == profile)
         known = self._provenances()
-        return [
-            Run(
-                **{
-                    **row._asdict(),
-                    "overrides": json.loads(row.overrides),
-                    "parameters": json.loads(row.parameters),
-                    "points": json.loads(row.points),
-                    "provenance": known[row.provenance],
-                }
-            )
-            for row in self._read(query)
-        ]
+        return [self._run(row, known) for row in self._read(query)]
 
     def last_run(self, experiment: str, profile: str) -> Run | None:
         """Return the newest call of a sweep of this experiment and profile, if there is one."""
@@ -186,7 +176,8 @@ class Store:
         name = hashlib.sha256(value.encode()).hexdigest()
         with self.write() as connection:
             row = self.insert(provenances).values(id=name, json=value)
-            connection.execute(row.on_conflict_do_nothing())
+            mend = {"json": value}  # of a row that was damaged
+            connection.execute(row.on_conflict_do_update(index_elements=["id"], set_=mend))
         return name
 
     def begin_run(
@@ -259,5 +250,34 @@ class Store:
                 query = query.where(results.c.status == status)
             yield from self._read(query)
 
-    def _provenances(self) -> dict[str, dict[str, Any]]:
-        return {row.id: json.loads(row.json) for row in self._read(sa.select(provenances))}
+    def _provenances(self) -> dict[str, str]:
+        return {row.id: row.json for row in self._read(sa.select(provenances))}
+
+    def _result(self, row: sa.Row[Any], point: Point) -> Row:
+        with self._sound(f"results with key = '{row.key}'", f"results WHERE key = '{row.key}'"):
+            return Row(point, decode(row.scalars, row.arrays), row.key, float(row.seconds))
+
+    def _run(self, row: sa.Row[Any], known: Mapping[str, str]) -> Run:
+        values = row._asdict()
+        with self._sound(f"runs with id = {row.id}", f"runs WHERE id = {row.id}"):
+            for name, kind in (("overrides", dict), ("parameters", dict), ("points", list)):
+                values[name] = kind(json.loads(values[name]))
+        return Run(**{**values, "provenance": self._origin(row.provenance, known)})
+
+    def _origin(self, name: str, known: Mapping[str, str]) -> dict[str, Any]:
+        users = [f"{table} WHERE provenance = '{name}'" for table in ("results", "runs")]
+        with self._sound(f"provenance with id = '{name}'", *users):
+            return dict(json.loads(known[name]))
+
+    @contextmanager
+    def _sound(self, row: str, *useless: str) -> Iterator[None]:
+        """Name a row that cannot be read in one sentence, and what is useless without it."""
+        try:
+            yield
+        except Exception as error:  # bytes that were overwritten can raise anything
+            remedy = "; ".join(f"DELETE FROM {rows}" for rows in useless)
+            raise StoreError(
+                f"A row of the store {self} is damaged, that of table {row} "
+                f"({type(error).__name__}: {error}). Restore a copy of the store, or run this in "
+                f"it and give the command that filled it again: {remedy}"
+            ) from error
