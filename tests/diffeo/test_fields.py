@@ -99,7 +99,7 @@ def test_variance_of_the_modes_and_their_independence():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_compiled_numbers_are_those_of_plain_torch(dtype):
     seeds = diffeo.sample_seeds(3, 50)
-    reference = (mode_normals(seeds, 9) * amplitudes(9, "rounded")).to(dtype)
+    reference = (mode_normals(seeds, 9, 9) * amplitudes(9, "rounded")).to(dtype)
     drawn = ensemble(T=1.0, c=9).coefficients(seeds, dtype)
     assert torch.allclose(drawn, reference, rtol=1e-6 if dtype == torch.float32 else 1e-12)
 

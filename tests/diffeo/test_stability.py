@@ -3,6 +3,7 @@
 import math
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -346,7 +347,7 @@ def test_the_response_to_noise_is_quadratic_and_does_not_touch_the_model():
     wide = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 2000))
     f = wide(x).detach()
     scale = torch.cdist(f, f).square().median()
-    expected = float(wide[1].weight.square().sum() / 36 / scale)
+    expected = float(wide[1].weight.detach().square().sum() / 36 / scale)
     assert float(diffeo.noise_response(wide, x, [1.0])) == pytest.approx(expected, rel=0.05)
     assert model[1].weight.dtype == torch.float32
     for bad in ([0.0], [math.nan]):

@@ -246,8 +246,8 @@ def test_many_rows_on_two_threads_are_those_on_one():
 @pytest.mark.parametrize(
     ("shape", "dtype", "words"),
     [
-        ((1, 8, 9), torch.float32, "square"),
-        ((8, 8), torch.float32, "square"),
+        ((1, 8, 1), torch.float32, "two rows and two columns"),
+        ((8, 8), torch.float32, "channels, rows, columns"),
         ((1, 8, 8), torch.uint8, r"images\.float\(\) / 255"),
     ],
 )

@@ -69,7 +69,7 @@ def classifier_stability(
     classifier = load_classifier(model)
     pinned, images = _test_images(data, count)
     images = _like_parameters(images, classifier)
-    ensemble = MaximumEntropy.from_displacement(delta, c, images.shape[-1])
+    ensemble = MaximumEntropy.from_displacement(delta, c, images.shape[-2:])
     _try_out(classifier, images[:2], model)
     [distances] = measure_distances(classifier, images, ensemble, count=count, seed=seed)
     _check_defined(distances, model)

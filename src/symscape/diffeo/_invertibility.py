@@ -26,10 +26,10 @@ def fold(gradient: Tensor) -> Tensor:
     before the trace; the law is the same, because :math:`-\tau` is as likely as :math:`\tau`.)
 
     Args:
-        gradient: (..., 2, 2, n, n), see :func:`field_gradient`.
+        gradient: (..., 2, 2, rows, columns), see :func:`field_gradient`.
 
     Returns:
-        (..., n, n).
+        (..., rows, columns).
 
     Source: Ch. 4, App. B, Eq. 9-12.
     """
@@ -42,10 +42,10 @@ def jacobian_determinant(gradient: Tensor) -> Tensor:
     positive, and folded over where it is negative.
 
     Args:
-        gradient: (..., 2, 2, n, n), see :func:`field_gradient`.
+        gradient: (..., 2, 2, rows, columns), see :func:`field_gradient`.
 
     Returns:
-        (..., n, n).
+        (..., rows, columns).
     """
     (uu, uv), (vu, vv) = _entries(gradient)
     return (1.0 - uu) * (1.0 - vv) - uv * vu
@@ -72,7 +72,7 @@ def typical_fold(T: float, c: int) -> float:
 def _entries(gradient: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     if gradient.ndim < 4 or gradient.shape[-4:-2] != (2, 2):
         raise ValueError(
-            f"gradient: shape {tuple(gradient.shape)} given; allowed: (..., 2, 2, n, n)"
+            f"gradient: shape {tuple(gradient.shape)} given; allowed: (..., 2, 2, rows, columns)"
         )
     g = gradient
     return (g[..., 0, 0, :, :], g[..., 0, 1, :, :]), (g[..., 1, 0, :, :], g[..., 1, 1, :, :])

@@ -20,7 +20,7 @@ _MOST_SLICES = 64
 def forward(
     images: Tensor, fields: Tensor, image_of: Tensor, field_of: Tensor, out: Tensor
 ) -> None:
-    """out (B, channels, n, n) <- the images pulled back."""
+    """out (B, channels, rows, columns) <- the images pulled back."""
     tensors = (images.flatten(-2), fields, image_of, field_of, out)
     arrays: list[Any] = [t.numpy() for t in tensors]
     loop: Any = _loops.interpolate
@@ -30,7 +30,8 @@ def forward(
 def backward(
     images: Tensor, fields: Tensor, image_of: Tensor, field_of: Tensor, grad_out: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Gradients for the image and the field of each output, (B, channels, n, n), (B, 2, n, n)."""
+    """Gradients for the image and the field of each output, (B, channels, rows, columns) and
+    (B, 2, rows, columns)."""
     grad_images = torch.zeros_like(grad_out)
     grad_fields = grad_out.new_zeros(len(grad_out), 2, *grad_out.shape[-2:])
     tensors = (
@@ -57,7 +58,7 @@ def draw(seeds: Tensor, counters: Tensor, scale: Tensor, out: Tensor) -> None:
 
 
 def unfold(quarters: Tensor, out: Tensor) -> None:
-    """out (K, n, n) <- the quarters (2, 2, K, near, near) and their mirrors."""
+    """out (K, rows, columns) <- the quarters, (2, 2, K, half of them), and their mirrors."""
     loop: Any = _loops.unfold
     _in_parts(lambda first, last: loop(quarters.numpy(), out.numpy(), first, last), out)
 

@@ -10,33 +10,35 @@ __all__ = ["interpolate", "interpolate_backward", "unfold"]
 
 
 @compiled
-def _sources(tau, y, n, at, right, below, p, q):
+def _sources(tau, y, at, right, below, p, q):
     """Where the pixels of row y come from: the upper left pixel of the cell, the steps from it to
     the right and below (0 at the frame), and the weights of these neighbors.
 
     Where the displacement is NaN the cell is the first one and the weight NaN."""
-    last = tau.dtype.type(n - 1)
+    rows, columns = tau.shape[1], tau.shape[2]
+    last, lowest = tau.dtype.type(columns - 1), tau.dtype.type(rows - 1)
     zero = tau.dtype.type(0)
-    for x in range(n):
+    for x in range(columns):
         u = min(max(tau.dtype.type(x) - tau[0, y, x], zero), last)
-        v = min(max(tau.dtype.type(y) - tau[1, y, x], zero), last)
+        v = min(max(tau.dtype.type(y) - tau[1, y, x], zero), lowest)
         column, row = np.int32(u if u == u else zero), np.int32(v if v == v else zero)
         p[x] = u - tau.dtype.type(column)
         q[x] = v - tau.dtype.type(row)
-        at[x] = row * np.int32(n) + column
-        right[x] = np.int32(1) if column + 1 < n else np.int32(0)
-        below[x] = np.int32(n) if row + 1 < n else np.int32(0)
+        at[x] = row * np.int32(columns) + column
+        right[x] = np.int32(1) if column + 1 < columns else np.int32(0)
+        below[x] = np.int32(columns) if row + 1 < rows else np.int32(0)
 
 
 @compiled
 def interpolate(images, fields, image_of, field_of, out, first, last):
-    """Fill out (B, channels, n, n) at b with image ``image_of[b]`` (channels, n n) pulled back."""
+    """Fill out (B, channels, rows, columns) at b with image ``image_of[b]``, (channels, pixels),
+    pulled back."""
     n = out.shape[3]
     at, right, below = (np.empty(n, np.uint32), np.empty(n, np.uint32), np.empty(n, np.uint32))
     p, q = np.empty(n, out.dtype), np.empty(n, out.dtype)
     for b in range(first, last):
-        for y in range(n):
-            _sources(fields[field_of[b]], y, n, at, right, below, p, q)
+        for y in range(out.shape[2]):
+            _sources(fields[field_of[b]], y, at, right, below, p, q)
             for channel in range(out.shape[1]):
                 image = images[image_of[b], channel]
                 row = out[b, channel, y]
@@ -54,14 +56,15 @@ def interpolate(images, fields, image_of, field_of, out, first, last):
 def interpolate_backward(
     images, fields, image_of, field_of, grad_out, grad_images, grad_fields, first, last
 ):
-    """Add to grad_images (B, channels, n n) and grad_fields (B, 2, n, n), one per output."""
+    """Add to grad_images (B, channels, pixels) and grad_fields (B, 2, rows, columns), one per
+    output."""
     n = grad_out.shape[3]
     at, right, below = (np.empty(n, np.uint32), np.empty(n, np.uint32), np.empty(n, np.uint32))
     p, q = np.empty(n, grad_out.dtype), np.empty(n, grad_out.dtype)
     for b in range(first, last):
         tau = fields[field_of[b]]
-        for y in range(n):
-            _sources(tau, y, n, at, right, below, p, q)
+        for y in range(grad_out.shape[2]):
+            _sources(tau, y, at, right, below, p, q)
             across, down = grad_fields[b, 0, y], grad_fields[b, 1, y]
             for channel in range(grad_out.shape[1]):
                 image, to_image = images[image_of[b], channel], grad_images[b, channel]
@@ -84,25 +87,26 @@ def interpolate_backward(
                 u, v = x - tau[0, y, x], y - tau[1, y, x]
                 if not 0 <= u <= n - 1:
                     across[x] = 0 if u == u else u
-                if not 0 <= v <= n - 1:
+                if not 0 <= v <= grad_out.shape[2] - 1:
                     down[x] = 0 if v == v else v
 
 
 @compiled
 def unfold(quarters, out, first, last):
-    """out (K, n, n) <- the upper left quarters (2, 2, K, near, near) of its parts, mirrored.
+    """out (K, rows, columns) <- the upper left quarters of its parts, (2, 2, K, half of the rows,
+    half of the columns), mirrored.
 
     The parts are odd or even: 0 and 1 of the first dimension under a reflection of the rows, of
     the second under one of the columns (modes of odd numbers do not change sign, even ones do).
     """
-    n, near = out.shape[1], quarters.shape[4]
-    far = n - near
+    near = quarters.shape[4]
+    far = out.shape[2] - near
     upper, lower = np.empty(near, out.dtype), np.empty(near, out.dtype)
     for k in range(first, last):
-        for y in range(near):
+        for y in range(quarters.shape[3]):
             oo, oe = quarters[0, 0, k, y], quarters[0, 1, k, y]
             eo, ee = quarters[1, 0, k, y], quarters[1, 1, k, y]
-            top, bottom = out[k, y], out[k, n - 1 - y]
+            top, bottom = out[k, y], out[k, out.shape[1] - 1 - y]
             for x in range(near):
                 bottom[x] = (oo[x] - eo[x]) + (oe[x] - ee[x])
                 lower[x] = (oo[x] - eo[x]) - (oe[x] - ee[x])

@@ -9,7 +9,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from symscape.diffeo._modes import Modes, amplitudes, check_cutoff, sines
+from symscape.diffeo._modes import (
+    Modes,
+    Size,
+    amplitudes,
+    check_cutoff,
+    side,
+    sides,
+    sines,
+    wave_numbers,
+)
 from symscape.diffeo._normals import scaled_normals
 from symscape.diffeo._temperature import check_acceptable, temperature
 from symscape.diffeo._warp import Interpolation, at_least_single, check_images, warp
@@ -29,6 +38,12 @@ class MaximumEntropy:
 
     with independent coefficients of variance :math:`T/(i^2+j^2)`. Among all ensembles with the
     same mean of :math:`\|\nabla\tau\|^2` it has the largest entropy.
+
+    On an image of :math:`n_y` rows and :math:`n_x` columns, u and v run from 0 to 1 along its
+    sides, the displacement in pixels is :math:`\sqrt{n_xn_y}\,\tau` both ways, and the variance
+    is :math:`T/k_{ij}^2` with :math:`k_{ij}^2 = i^2n_y/n_x + j^2n_x/n_y`: the ensemble of largest
+    entropy with a given mean of the squared gradient in pixels, averaged over the image. A field is
+    thus as smooth along the long side as along the short one.
 
     Args:
         T: temperature, >= 0.
@@ -61,45 +76,51 @@ class MaximumEntropy:
         cls,
         delta: float,
         c: int,
-        n: int,
+        n: Size,
         *,
         modes: Modes = "rounded",
         outside: Literal["raise", "allow"] = "raise",
     ) -> MaximumEntropy:
-        """The ensemble of a nominal displacement ``delta`` on images of n pixels.
+        """The ensemble of a nominal displacement ``delta`` on images of size n, which is the number
+        of pixels along the side or (rows, columns).
 
         Raises:
             ValueError: a value out of its bounds (see :func:`temperature`).
         """
         return cls(temperature(delta, c, n), c, modes, outside)
 
-    def coefficients(self, seeds: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+    def coefficients(
+        self, seeds: Tensor, dtype: torch.dtype = torch.float64, n: Size | None = None
+    ) -> Tensor:
         """Coefficients C, D of one field per seed.
 
         Args:
             seeds: int64, any shape, on any device (see :func:`sample_seeds`).
             dtype: of the result.
+            n: size of the image, of which the ratio of rows to columns counts; None for a square.
 
         Returns:
-            (..., 2, c, c); entry [..., 0, i - 1, j - 1] is C of mode i along u and j along v. The
-            numbers of a mode do not depend on the other seeds, nor on c.
+            (..., 2, c_x, c_y), which is (..., 2, c, c) for a square; entry [..., 0, i - 1, j - 1]
+            is C of mode i along u and j along v. The normal number of a mode depends neither on the
+            other seeds, nor on c, nor on n.
 
         Raises:
-            ValueError: seeds that are not int64.
+            ValueError: seeds that are not int64; a cut-off that leaves no mode on such an image.
         """
-        values = scaled_normals(seeds.reshape(-1), self._scale(), dtype)
-        return values.reshape(*seeds.shape, 2, self.c, self.c)
+        scale = self._scale(n)
+        values = scaled_normals(seeds.reshape(-1), scale, dtype)
+        return values.reshape(*seeds.shape, 2, *scale.shape)
 
-    def fields(self, n: int, seeds: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    def fields(self, n: Size, seeds: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """One displacement field per seed.
 
         Args:
-            n: pixels along the side.
+            n: pixels along the side, or (rows, columns).
             seeds: int64, any shape, on any device.
             dtype: of the result.
 
         Returns:
-            (..., 2, n, n), in pixels: along x (the last axis of an image), along y.
+            (..., 2, rows, columns), in pixels: along x (the last axis of an image), along y.
 
         Raises:
             ValueError: T is outside the acceptable region of n, unless that is allowed.
@@ -109,13 +130,13 @@ class MaximumEntropy:
         if seeds.device.type == "cpu" and dtype in (torch.float32, torch.float64):
             from symscape.diffeo._sampling import sampled_fields
 
-            values = sampled_fields(seeds.reshape(-1), self._scale(), n, dtype)
-            return values.reshape(*seeds.shape, 2, n, n)
-        return field(self.coefficients(seeds, dtype), n)
+            values = sampled_fields(seeds.reshape(-1), self._scale(n), n, dtype)
+            return values.reshape(*seeds.shape, *values.shape[1:])
+        return field(self.coefficients(seeds, dtype, n), n)
 
-    def _scale(self) -> Tensor:
-        """Deviations of the coefficients, (c, c), float64."""
-        return amplitudes(self.c, self.modes) * math.sqrt(self.T)
+    def _scale(self, n: Size | None) -> Tensor:
+        """Deviations of the coefficients, (c_x, c_y), float64."""
+        return amplitudes(self.c, self.modes, n) * math.sqrt(self.T)
 
     def deform(
         self, images: Tensor, seeds: Tensor, interpolation: Interpolation = "bilinear"
@@ -123,7 +144,7 @@ class MaximumEntropy:
         """Deform images, each by a field of its own.
 
         Args:
-            images: (..., channels, n, n), floating point.
+            images: (..., channels, rows, columns), floating point.
             seeds: int64, of a shape that broadcasts with the leading one of ``images``: (B,) for
                 a batch of B, (S, B) for S deformations of each of them.
             interpolation: see :func:`warp`.
@@ -132,64 +153,73 @@ class MaximumEntropy:
             The deformed images.
 
         Raises:
-            ValueError: images that are not square or not floating point; T outside the
-                acceptable region.
+            ValueError: images that are not floating point; T outside the acceptable region.
         """
         check_images(images)
         precise = at_least_single(images.dtype)
-        fields = self.fields(images.shape[-1], seeds, precise)
+        fields = self.fields(images.shape[-2:], seeds, precise)
         return warp(images.to(precise), fields, interpolation).to(images.dtype)
 
 
-def field(coefficients: Tensor, n: int) -> Tensor:
+def field(coefficients: Tensor, n: Size) -> Tensor:
     r"""Displacement fields from their coefficients, by separable sine transforms.
 
-    Differentiable; :math:`S C S^T` costs :math:`O(n^2c)` a field.
+    Differentiable; :math:`\sqrt{n_xn_y}\,S_y C^T S_x^T` costs :math:`O(n^2c)` a field.
 
     Args:
-        coefficients: (..., 2, c, c), see :meth:`MaximumEntropy.coefficients`.
-        n: pixels along the side.
+        coefficients: (..., 2, c_x, c_y), see :meth:`MaximumEntropy.coefficients`.
+        n: pixels along the side, or (rows, columns).
 
     Returns:
-        (..., 2, n, n), in pixels: [..., 0, y, x] along x, [..., 1, y, x] along y.
+        (..., 2, rows, columns), in pixels: [..., 0, y, x] along x, [..., 1, y, x] along y.
 
     Source: Ch. 4, Eq. 2.
     """
-    table = _on(sines(n, _cutoff(coefficients)), coefficients)
-    return _transform(table, coefficients, n * table)
+    c_x, c_y = _cutoffs(coefficients)
+    rows, columns = sides(n)
+    along_y, along_x = (_on(sines(*t), coefficients) for t in ((rows, c_y), (columns, c_x)))
+    return _transform(along_y, coefficients, side(n) * along_x)
 
 
-def field_gradient(coefficients: Tensor, n: int) -> Tensor:
-    r"""The Jacobian of fields in units of the image's side, on the pixels.
+def field_gradient(coefficients: Tensor, n: Size) -> Tensor:
+    r"""The Jacobian of fields on the pixels: the change of the displacement in pixels over one
+    pixel, which for a square is :math:`\nabla\tau` in units of its side.
 
     Args:
-        coefficients: (..., 2, c, c).
-        n: pixels along the side.
+        coefficients: (..., 2, c_x, c_y).
+        n: pixels along the side, or (rows, columns).
 
     Returns:
-        (..., 2, 2, n, n); [..., a, b, y, x] is :math:`\partial_b\tau_a` with 0 for u and 1 for v.
+        (..., 2, 2, rows, columns); [..., a, b, y, x] is the derivative along b of the displacement
+        along a, with 0 for x and 1 for y.
     """
-    c = _cutoff(coefficients)
-    sine = _on(sines(n, c), coefficients)
-    slope = _on(sines(n, c, derivative=True), coefficients)
-    along_u = _transform(sine, coefficients, slope)
-    along_v = _transform(slope, coefficients, sine)
-    return torch.stack([along_u, along_v], dim=-3)
+    c_x, c_y = _cutoffs(coefficients)
+    rows, columns = sides(n)
+    sine_x, slope_x = (_on(sines(columns, c_x, d), coefficients) for d in (False, True))
+    sine_y, slope_y = (_on(sines(rows, c_y, d), coefficients) for d in (False, True))
+    along_x = _transform(sine_y, coefficients, slope_x) * math.sqrt(rows / columns)
+    along_y = _transform(slope_y, coefficients, sine_x) * math.sqrt(columns / rows)
+    return torch.stack([along_x, along_y], dim=-3)
 
 
-def gradient_norm(coefficients: Tensor) -> Tensor:
-    r""":math:`\|\nabla\tau\|^2 = \frac{\pi^2}4\sum_{ij}(C_{ij}^2+D_{ij}^2)(i^2+j^2)`, exact.
+def gradient_norm(coefficients: Tensor, n: Size | None = None) -> Tensor:
+    r""":math:`\|\nabla\tau\|^2 = \frac{\pi^2}4\sum_{ij}(C_{ij}^2+D_{ij}^2)k_{ij}^2`, exact.
+
+    It is the mean over the image of the squares of :func:`field_gradient`; :math:`k_{ij}^2` is
+    :math:`i^2n_y/n_x+j^2n_x/n_y`, and :math:`i^2+j^2` for a square.
 
     Args:
-        coefficients: (..., 2, c, c).
+        coefficients: (..., 2, c_x, c_y).
+        n: size of the image, of which the ratio of rows to columns counts; None for a square.
 
     Returns:
         (...).
 
     Source: Ch. 4, Eq. 1 and 7.
     """
-    i = torch.arange(1, _cutoff(coefficients) + 1, device=coefficients.device)
-    squared = i[:, None] ** 2 + i[None, :] ** 2
+    aspect = (1, 1) if n is None else sides(n)
+    _cutoffs(coefficients)
+    squared = _on(wave_numbers(coefficients, aspect), coefficients)
     return math.pi**2 / 4 * (coefficients.square() * squared).sum((-1, -2, -3))
 
 
@@ -202,10 +232,10 @@ def _on(table: Tensor, like: Tensor) -> Tensor:
     return table.to(like.device, like.dtype)
 
 
-def _cutoff(coefficients: Tensor) -> int:
-    c = coefficients.shape[-1]
-    if coefficients.ndim < 3 or coefficients.shape[-3:] != (2, c, c):
+def _cutoffs(coefficients: Tensor) -> tuple[int, int]:
+    """How many modes there are along x and along y."""
+    if coefficients.ndim < 3 or coefficients.shape[-3] != 2:
         raise ValueError(
-            f"coefficients: shape {tuple(coefficients.shape)} given; allowed: (..., 2, c, c)"
+            f"coefficients: shape {tuple(coefficients.shape)} given; allowed: (..., 2, c_x, c_y)"
         )
-    return c
+    return coefficients.shape[-2], coefficients.shape[-1]

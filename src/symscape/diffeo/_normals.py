@@ -60,42 +60,42 @@ def scaled_normals(seeds: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
 
     Args:
         seeds: int64, (B,), on any device.
-        scale: (c, c), float64, on the CPU.
+        scale: (c_x, c_y), float64, on the CPU.
         dtype: of the result.
 
     Returns:
-        (B, 2, c, c) on the device of the seeds.
+        (B, 2, c_x, c_y) on the device of the seeds.
     """
-    c = len(scale)
-    check_seeds(seeds, c)
+    check_seeds(seeds, scale)
     if seeds.device.type == "cpu" and dtype in (torch.float32, torch.float64):
         from symscape.diffeo import _kernels
 
-        out = torch.empty(len(seeds), 2, c, c, dtype=dtype, device="cpu")
-        tables = mode_counters(c).flatten(), scale.to(dtype).flatten()
+        out = torch.empty(len(seeds), 2, *scale.shape, dtype=dtype, device="cpu")
+        tables = mode_counters(*scale.shape).flatten(), scale.to(dtype).flatten()
         _kernels.draw(seeds.contiguous(), *tables, out.flatten(2))
         return out
-    return (mode_normals(seeds, c) * scale.to(seeds.device)).to(dtype)
+    return (mode_normals(seeds, *scale.shape) * scale.to(seeds.device)).to(dtype)
 
 
-def check_seeds(seeds: Tensor, c: int) -> None:
+def check_seeds(seeds: Tensor, scale: Tensor) -> None:
     """Raise ValueError for seeds that are not int64, or more modes than there are counters."""
     if seeds.dtype != torch.int64:
         raise ValueError(f"seeds: {seeds.dtype} given; allowed: torch.int64")
-    if c > _MOST_MODES:
-        raise ValueError(f"c: {c} given; allowed: at most {_MOST_MODES}")
+    if max(scale.shape) > _MOST_MODES:
+        raise ValueError(f"c: {max(scale.shape)} given; allowed: at most {_MOST_MODES}")
 
 
 @kept(16)
-def mode_counters(c: int) -> Tensor:
-    """What is added to the key of a sample for mode (i, j), (c, c), int64 on the CPU."""
-    i = torch.arange(1, c + 1)
-    return (i[:, None] * _ROW + i[None, :]) * _signed(_GOLDEN)
+def mode_counters(c_x: int, c_y: int) -> Tensor:
+    """What is added to the key of a sample for mode (i, j), (c_x, c_y), int64 on the CPU."""
+    i, j = torch.arange(1, c_x + 1), torch.arange(1, c_y + 1)
+    return (i[:, None] * _ROW + j) * _signed(_GOLDEN)
 
 
-def mode_normals(seeds: Tensor, c: int) -> Tensor:
-    """Two independent standard normal numbers per mode in plain torch, (B, 2, c, c), float64."""
-    words = _mix(_mix(seeds)[:, None, None] + mode_counters(c).to(seeds.device))
+def mode_normals(seeds: Tensor, c_x: int, c_y: int) -> Tensor:
+    """Two independent standard normal numbers per mode in plain torch, (B, 2, c_x, c_y),
+    float64."""
+    words = _mix(_mix(seeds)[:, None, None] + mode_counters(c_x, c_y).to(seeds.device))
     high, low = _shifted(words, 32), words & 0xFFFFFFFF
     radius = (-2.0 * torch.log((high.to(torch.float64) + 0.5) * 2.0**-32)).sqrt()
     angle = low.to(torch.float64) * (2.0 * math.pi * 2.0**-32)

@@ -147,9 +147,9 @@ def relative_stability(
         = \frac{D_f}{G_f}, \qquad \|\eta\| = \|\tau x - x\| .
 
     Args:
-        model: from (B, channels, n, n) to (B, outputs).
-        images: (B, channels, n, n), preprocessed as the model wants them; or a loader of batches,
-            each such a tensor or a tuple that begins with one.
+        model: from (B, channels, rows, columns) to (B, outputs).
+        images: (B, channels, rows, columns), preprocessed as the model wants them; or a loader of
+            batches, each such a tensor or a tuple that begins with one.
         ensemble: the deformations, for example ``MaximumEntropy.from_displacement(1, c=3, n=32)``.
         average: over the images.
         count: number of images, the first ones.
@@ -195,8 +195,8 @@ def measure_distances(
     per image and feature are kept of each layer.
 
     Args:
-        model: from (B, channels, n, n) to (B, outputs). It is measured in evaluation mode and
-            left as it was.
+        model: from (B, channels, rows, columns) to (B, outputs). It is measured in evaluation mode
+            and left as it was.
         images: a tensor, or a loader of batches.
         ensemble: the deformations.
         count: number of images, the first ones.
@@ -216,8 +216,8 @@ def measure_distances(
         One entry per layer, in the order of execution; the last is the output's.
 
     Raises:
-        ValueError: images that are not square or not floating point; a temperature outside the
-            acceptable region; a model whose output changes between calls; an unknown layer;
+        ValueError: images that are not floating point; a temperature outside the acceptable
+            region; a model whose output changes between calls; an unknown layer;
             batches of a single image with ``statistics="batch"``.
 
     Warns:
@@ -270,7 +270,7 @@ def _perturbed(
     match: Literal["image", "mean", "median"],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Images, and the same deformed and with noise."""
-    fields = ensemble.fields(x.shape[-1], seeds, x.dtype)
+    fields = ensemble.fields(x.shape[-2:], seeds, x.dtype)
     deformed = warp(x, fields, interpolation)
     if interpolation == "gaussian":
         x = warp(x, torch.zeros_like(fields[:1]), interpolation)
@@ -361,7 +361,8 @@ def _collected(images: Tensor | Iterable[Any], count: int) -> Tensor:
     if isinstance(images, Tensor):
         if images.ndim != 4 or len(images) == 0:
             raise ValueError(
-                f"images: shape {tuple(images.shape)} given; allowed: (B, channels, n, n), B >= 1"
+                f"images: shape {tuple(images.shape)} given; allowed: (B, channels, rows, columns) "
+                "with B >= 1"
             )
         return images[:count]
     batches: list[Tensor] = []
@@ -370,7 +371,7 @@ def _collected(images: Tensor | Iterable[Any], count: int) -> Tensor:
         if not isinstance(first, Tensor) or first.ndim != 4:
             raise ValueError(
                 f"images: a loader that gives {type(first).__name__}s; allowed: batches of shape "
-                "(B, channels, n, n), alone or first in a tuple"
+                "(B, channels, rows, columns), alone or first in a tuple"
             )
         batches.append(first)
         if sum(map(len, batches)) >= count:

@@ -1,11 +1,24 @@
-"""Temperature and displacement: nominal and exact sizes, and the acceptable region."""
+"""Temperature and displacement: nominal and exact sizes, and the acceptable region.
+
+For an image that is not square, n in the formulas is the side of the square of as many pixels,
+:math:`n^2 = n_xn_y`; see :class:`MaximumEntropy`.
+"""
 
 from __future__ import annotations
 
 import math
 from typing import NamedTuple
 
-from symscape.diffeo._modes import Modes, check_cutoff, inverse_square_sum, mode_mask
+from symscape.diffeo._modes import (
+    Modes,
+    Size,
+    in_words,
+    inverse_square_sum,
+    mode_mask,
+    side,
+    sides,
+    wave_numbers,
+)
 
 __all__ = [
     "AcceptableRange",
@@ -35,7 +48,7 @@ class AcceptableRange(NamedTuple):
         return self.low > self.high
 
 
-def displacement(T: float, c: int, n: int) -> float:
+def displacement(T: float, c: int, n: Size) -> float:
     r"""The nominal displacement in pixels, :math:`\delta = \frac n2\sqrt{\pi T\ln c}`.
 
     It is the limit of the root mean square for many modes; :func:`rms_displacement` is exact.
@@ -43,7 +56,7 @@ def displacement(T: float, c: int, n: int) -> float:
     Args:
         T: temperature, >= 0.
         c: cut-off, >= 2.
-        n: pixels along the side.
+        n: pixels along the side, or (rows, columns).
 
     Raises:
         ValueError: a value out of these bounds.
@@ -52,16 +65,16 @@ def displacement(T: float, c: int, n: int) -> float:
     """
     check_size(c, n)
     check_number("T", T)
-    return 0.5 * n * math.sqrt(math.pi * T * math.log(c))
+    return 0.5 * side(n) * math.sqrt(math.pi * T * math.log(c))
 
 
-def temperature(delta: float, c: int, n: int) -> float:
+def temperature(delta: float, c: int, n: Size) -> float:
     r"""The temperature of a nominal displacement, :math:`T = 4\delta^2/(\pi n^2\ln c)`.
 
     Args:
         delta: nominal displacement in pixels, >= 0.
         c: cut-off, >= 2.
-        n: pixels along the side.
+        n: pixels along the side, or (rows, columns).
 
     Raises:
         ValueError: a value out of these bounds.
@@ -70,16 +83,16 @@ def temperature(delta: float, c: int, n: int) -> float:
     """
     check_size(c, n)
     check_number("delta", delta)
-    return 4.0 * delta**2 / (math.pi * n**2 * math.log(c))
+    return 4.0 * delta**2 / (math.pi * side(n) ** 2 * math.log(c))
 
 
-def acceptable_range(c: int, n: int) -> AcceptableRange:
+def acceptable_range(c: int, n: Size) -> AcceptableRange:
     r"""The acceptable region at a cut-off:
     :math:`T_{\min} = 1/(\pi n^2\ln c)` and :math:`T_{\max} = 4/(\pi^3c^2\ln c)`.
 
     Args:
         c: cut-off, >= 2.
-        n: pixels along the side.
+        n: pixels along the side, or (rows, columns).
 
     Raises:
         ValueError: a value out of these bounds.
@@ -89,11 +102,11 @@ def acceptable_range(c: int, n: int) -> AcceptableRange:
     check_size(c, n)
     logarithm = math.log(c)
     return AcceptableRange(
-        1.0 / (math.pi * n**2 * logarithm), 4.0 / (math.pi**3 * c**2 * logarithm)
+        1.0 / (math.pi * side(n) ** 2 * logarithm), 4.0 / (math.pi**3 * c**2 * logarithm)
     )
 
 
-def check_acceptable(T: float, c: int, n: int) -> None:
+def check_acceptable(T: float, c: int, n: Size) -> None:
     """Raise ValueError for a temperature outside the acceptable region, naming the bound."""
     hint = 'outside="allow" takes it nevertheless'
     if c < 2:
@@ -101,8 +114,9 @@ def check_acceptable(T: float, c: int, n: int) -> None:
     low, high = acceptable_range(c, n)
     if low > high:
         raise ValueError(
-            f"c: {c} is above 2 n / pi = {2 * n / math.pi:.3g} for n = {n} pixels, where no "
-            f"temperature is acceptable (T_min = {low:.4g} exceeds T_max = {high:.4g}); {hint}"
+            f"c: {c} is above 2 n / pi = {2 * side(n) / math.pi:.3g} for {in_words(n)} pixels, "
+            f"where no temperature is acceptable (T_min = {low:.4g} exceeds T_max = {high:.4g}); "
+            f"{hint}"
         )
     if not low <= T <= high:
         bound = (
@@ -111,19 +125,20 @@ def check_acceptable(T: float, c: int, n: int) -> None:
             else f"above T_max = {high:.4g} (fields that fold over)"
         )
         raise ValueError(
-            f"T: {T:.4g} is {bound}; acceptable for c = {c} and n = {n} pixels: "
+            f"T: {T:.4g} is {bound}; acceptable for c = {c} and {in_words(n)} pixels: "
             f"{low:.4g} to {high:.4g}; {hint}"
         )
 
 
-def rms_displacement(T: float, c: int, n: int, modes: Modes = "rounded") -> float:
+def rms_displacement(T: float, c: int, n: Size, modes: Modes = "rounded") -> float:
     r"""The exact root mean square displacement over the image, in pixels:
-    :math:`\delta^2 = \frac{Tn^2}2\sum_{ij}\frac1{i^2+j^2}`.
+    :math:`\delta^2 = \frac{Tn_xn_y}2\sum_{ij}\frac1{k_{ij}^2}` with
+    :math:`k_{ij}^2 = i^2n_y/n_x + j^2n_x/n_y`, which is :math:`i^2+j^2` for a square.
 
     Args:
         T: temperature, >= 0.
         c: cut-off.
-        n: pixels along the side.
+        n: pixels along the side, or (rows, columns).
         modes: rule of the cut-off, see :func:`mode_mask`.
 
     Raises:
@@ -131,36 +146,36 @@ def rms_displacement(T: float, c: int, n: int, modes: Modes = "rounded") -> floa
 
     Source: Ch. 4, Eq. 3, before the limit.
     """
-    check_cutoff(c, modes)
     check_number("T", T)
-    return n * math.sqrt(0.5 * T * inverse_square_sum(c, modes))
+    return side(n) * math.sqrt(0.5 * T * inverse_square_sum(c, modes, n))
 
 
-def center_displacement(T: float, c: int, n: int, modes: Modes = "rounded") -> float:
+def center_displacement(T: float, c: int, n: Size, modes: Modes = "rounded") -> float:
     r"""The exact root mean square displacement of the image's center, in pixels:
-    :math:`2Tn^2\sum_{i,j\,\mathrm{odd}}\frac1{i^2+j^2}` under the root.
+    :math:`2Tn_xn_y\sum_{i,j\,\mathrm{odd}}\frac1{k_{ij}^2}` under the root, with
+    :math:`k_{ij}^2 = i^2n_y/n_x + j^2n_x/n_y`, which is :math:`i^2+j^2` for a square.
 
     Args:
         T: temperature, >= 0.
         c: cut-off.
-        n: pixels along the side.
+        n: pixels along the side, or (rows, columns).
         modes: rule of the cut-off, see :func:`mode_mask`.
 
     Raises:
         ValueError: a value out of these bounds.
     """
-    check_cutoff(c, modes)
     check_number("T", T)
-    pairs = (mode_mask(c, modes).nonzero() + 1).tolist()
-    odd = math.fsum(1.0 / (i * i + j * j) for i, j in pairs if i % 2 and j % 2)
-    return n * math.sqrt(2.0 * T * odd)
+    mask = mode_mask(c, modes, n)
+    inverse = mask / wave_numbers(mask, sides(n))
+    odd = math.fsum(inverse[::2, ::2].flatten().tolist())
+    return side(n) * math.sqrt(2.0 * T * odd)
 
 
-def check_size(c: int, n: int) -> None:
+def check_size(c: int, n: Size) -> None:
+    """Raise ValueError unless the cut-off and the size of the image have a nominal displacement."""
     if isinstance(c, bool) or not isinstance(c, int) or c < 2:
         raise ValueError(f"c: {c!r} given; allowed: an integer >= 2 (the logarithm of 1 is 0)")
-    if isinstance(n, bool) or not isinstance(n, int) or n < 2:
-        raise ValueError(f"n: {n!r} given; allowed: an integer >= 2")
+    sides(n)
 
 
 def check_number(name: str, value: float) -> None:

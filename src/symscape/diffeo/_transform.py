@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from symscape.diffeo._maximum_entropy import MaximumEntropy
-from symscape.diffeo._modes import Modes
+from symscape.diffeo._modes import Modes, Size, in_words
 from symscape.diffeo._normals import sample_seeds
 from symscape.diffeo._temperature import acceptable_range
 from symscape.diffeo._warp import Interpolation, check_images
@@ -77,10 +77,10 @@ class RandomDiffeomorphism(nn.Module):
             )
 
     def forward(self, images: Tensor, *others: Any, seed: int | None = None) -> Any:
-        """Deform one image (channels, n, n), or each of a batch (B, channels, n, n).
+        """Deform one image (channels, rows, columns), or each of a batch of such.
 
         Args:
-            images: floating point, square.
+            images: floating point.
             *others: labels, for example; they are passed through, as ``Compose`` needs it.
             seed: of the deformation; None draws one from torch's global generator, as the
                 transforms of torchvision do.
@@ -89,7 +89,7 @@ class RandomDiffeomorphism(nn.Module):
             The images; with others, a tuple of the images and these.
 
         Raises:
-            ValueError: images that are no tensor, not square or not floating point.
+            ValueError: images that are no tensor or not floating point.
         """
         if not isinstance(images, Tensor):
             raise ValueError(
@@ -102,19 +102,21 @@ class RandomDiffeomorphism(nn.Module):
         batch = images if images.ndim > 3 else images.unsqueeze(0)
         seeds = sample_seeds(seed, len(batch), device=images.device)
         random = np.random.default_rng(seed % (1 << 64))
-        T, c = self._drawn(images.shape[-1], random)
+        T, c = self._drawn(images.shape[-2:], random)
         ensemble = MaximumEntropy(T, c, self.modes, outside="allow")
         deformed = ensemble.deform(batch, seeds, self.interpolation).reshape(images.shape)
         return (deformed, *others) if others else deformed
 
-    def _drawn(self, n: int, random: np.random.Generator) -> tuple[float, int]:
+    def _drawn(self, n: Size, random: np.random.Generator) -> tuple[float, int]:
         """Temperature and cut-off of one call."""
         share_c, share_T = random.beta(*self._law, size=2)
         low, high = self.c
         c = min(low + int(share_c * (high - low + 1)), high)
         bounds = acceptable_range(c, n) if self.T is None else self.T
         if bounds[0] > bounds[1]:
-            raise ValueError(f"c: no temperature is acceptable for c = {c} and n = {n} pixels")
+            raise ValueError(
+                f"c: no temperature is acceptable for c = {c} and {in_words(n)} pixels"
+            )
         return float(bounds[0] + share_T * (bounds[1] - bounds[0])), c
 
 
@@ -125,7 +127,7 @@ class DeformedDataset(Dataset[Any]):
     or the worker of the loader.
 
     Args:
-        dataset: gives images (channels, n, n), alone or first in a tuple, by index.
+        dataset: gives images (channels, rows, columns), alone or first in a tuple, by index.
         transform: the deformation.
         seed: of all deformations.
     """

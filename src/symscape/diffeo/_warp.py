@@ -30,24 +30,26 @@ def warp(images: Tensor, fields: Tensor, interpolation: Interpolation = "bilinea
     blurs even where nothing moves: compare with the image warped by a field of zeros.
 
     Args:
-        images: (..., channels, n, n), floating point.
-        fields: (..., 2, n, n) of the same dtype and device, in pixels, along x (the last axis)
-            and y. The leading shapes broadcast: (S, B, 2, n, n) deforms each image of a batch
-            (B, channels, n, n) in S ways.
+        images: (..., channels, rows, columns), floating point.
+        fields: (..., 2, rows, columns) of the same dtype and device, in pixels, along x (the last
+            axis) and y. The leading shapes broadcast: (S, B, 2, rows, columns) deforms each image
+            of a batch (B, channels, rows, columns) in S ways.
         interpolation: ``"bilinear"``, or ``"gaussian"``.
 
     Returns:
-        (..., channels, n, n).
+        (..., channels, rows, columns).
 
     Raises:
-        ValueError: images that are not square or not floating point, fields that do not fit.
+        ValueError: images that are not floating point, fields that do not fit.
 
     Source: Ch. 4, Section 2.1 and App. C, Eq. 15-17.
     """
     check_images(images)
-    n = images.shape[-1]
-    if fields.ndim < 3 or fields.shape[-3:] != (2, n, n):
-        raise ValueError(f"fields: shape {tuple(fields.shape)} given; allowed: (..., 2, {n}, {n})")
+    rows, columns = images.shape[-2:]
+    if fields.ndim < 3 or fields.shape[-3:] != (2, rows, columns):
+        raise ValueError(
+            f"fields: shape {tuple(fields.shape)} given; allowed: (..., 2, {rows}, {columns})"
+        )
     if fields.dtype != images.dtype or fields.device != images.device:
         raise ValueError(
             f"fields: {fields.dtype} on {fields.device} given; allowed: that of the images, "
@@ -80,11 +82,11 @@ def at_least_single(dtype: torch.dtype) -> torch.dtype:
 
 
 def check_images(images: Tensor) -> None:
-    """Raise ValueError unless images are square and floating point."""
-    if images.ndim < 3 or images.shape[-1] != images.shape[-2] or images.shape[-1] < 2:
+    """Raise ValueError unless images have channels, two pixels a side, and floating point."""
+    if images.ndim < 3 or min(images.shape[-2:]) < 2:
         raise ValueError(
-            f"images: shape {tuple(images.shape)} given; allowed: square ones, "
-            "(..., channels, n, n) with n >= 2; crop or resize them first"
+            f"images: shape {tuple(images.shape)} given; allowed: (..., channels, rows, columns) "
+            "with two rows and two columns or more"
         )
     if not images.dtype.is_floating_point:
         raise ValueError(
@@ -95,12 +97,12 @@ def check_images(images: Tensor) -> None:
 
 def bilinear(images: Tensor, fields: Tensor) -> Tensor:
     """Bilinear interpolation in plain torch: any device, any dtype, derivatives of any order."""
-    n = images.shape[-1]
+    rows, columns = images.shape[-2:]
     u, v = _sources(fields)
     left, top = u.floor(), v.floor()
     p, q = (u - left).unsqueeze(-3), (v - top).unsqueeze(-3)
     j, i = _whole(left), _whole(top)
-    l, k = (j + 1).clamp(max=n - 1), (i + 1).clamp(max=n - 1)
+    l, k = (j + 1).clamp(max=columns - 1), (i + 1).clamp(max=rows - 1)
     upper, upper_right = _pixels(images, i, j), _pixels(images, i, l)
     lower, lower_right = _pixels(images, k, j), _pixels(images, k, l)
     upper = upper + p * (upper_right - upper)
@@ -110,18 +112,18 @@ def bilinear(images: Tensor, fields: Tensor) -> Tensor:
 
 def _gaussian(images: Tensor, fields: Tensor) -> Tensor:
     """Gaussian interpolation; the weights are products, so their norm is too."""
-    n = images.shape[-1]
+    height, width = images.shape[-2:]
     u, v = _sources(fields)
     j, i = _whole(u.detach().round()), _whole(v.detach().round())
     out = torch.zeros((), dtype=images.dtype, device=images.device)
     norm = torch.zeros_like(u)
     for down in range(-_REACH, _REACH + 1):
         rows = i + down
-        vertical = _weight(v, rows, n)
+        vertical = _weight(v, rows, height)
         for across in range(-_REACH, _REACH + 1):
             columns = j + across
-            weight = vertical * _weight(u, columns, n)
-            pixels = _pixels(images, rows.clamp(0, n - 1), columns.clamp(0, n - 1))
+            weight = vertical * _weight(u, columns, width)
+            pixels = _pixels(images, rows.clamp(0, height - 1), columns.clamp(0, width - 1))
             out = out + weight.unsqueeze(-3) * pixels
             norm = norm + weight
     return out / norm.unsqueeze(-3)
@@ -134,11 +136,11 @@ def _weight(source: Tensor, pixel: Tensor, n: int) -> Tensor:
 
 
 def _sources(fields: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each pixel is read: columns and rows, each (..., n, n), moved to the frame."""
-    n = fields.shape[-1]
-    grid = torch.arange(n, device=fields.device, dtype=fields.dtype)
-    u = (grid - fields[..., 0, :, :]).clamp(0, n - 1)
-    v = (grid[:, None] - fields[..., 1, :, :]).clamp(0, n - 1)
+    """Where each pixel is read: columns and rows, each (..., rows, columns), moved to the frame."""
+    rows, columns = fields.shape[-2:]
+    y, x = (torch.arange(n, device=fields.device, dtype=fields.dtype) for n in (rows, columns))
+    u = (x - fields[..., 0, :, :]).clamp(0, columns - 1)
+    v = (y[:, None] - fields[..., 1, :, :]).clamp(0, rows - 1)
     return u, v
 
 
@@ -148,12 +150,12 @@ def _whole(source: Tensor) -> Tensor:
 
 
 def _pixels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """images[..., channel, rows, columns], of shape (..., channels, n, n)."""
-    channels, n = images.shape[-3], images.shape[-1]
+    """images[..., channel, rows, columns], of the shape of the images."""
+    channels, height, width = images.shape[-3:]
     lead = torch.broadcast_shapes(images.shape[:-3], rows.shape[:-2])
-    index = (rows * n + columns).flatten(-2).unsqueeze(-2).expand(*lead, channels, n * n)
-    flat = images.flatten(-2).expand(*lead, channels, n * n)
-    return flat.gather(-1, index).unflatten(-1, (n, n))
+    index = (rows * width + columns).flatten(-2).unsqueeze(-2).expand(*lead, channels, -1)
+    flat = images.flatten(-2).expand(*lead, channels, -1)
+    return flat.gather(-1, index).unflatten(-1, (height, width))
 
 
 def _compiled(images: Tensor, fields: Tensor, lead: torch.Size) -> Tensor:
