@@ -18,6 +18,7 @@ from symscape.kernels import (
     random_points,
     sample_field,
     solve_iterative,
+    square_distances,
     teacher_errors,
 )
 
@@ -37,6 +38,9 @@ def test_nested_predictions_are_those_of_each_size_alone(ridge):
     error = np.square(found.values[1] - Z[:50]).mean(axis=0)
     np.testing.assert_allclose(found.mean_square_error(Z[:50])[1], error)
     assert found.factor.jitter == 0
+    squares = square_distances(x), square_distances(x, x_test)
+    shared = nested_predictions(k, x, Z, x_test, SIZES[:2], ridge, squares)
+    np.testing.assert_allclose(shared.values, found.values[:2], atol=1e-12)
 
 
 def test_ridgeless_regression_interpolates_and_takes_tensors():
@@ -117,6 +121,7 @@ def test_margin_machine_fulfills_the_optimality_conditions():
     soft = margin_machine(laplace(1.0), x, z, C=0.05)
     assert np.any(z * soft(x) < 1 - 1e-3)
     assert abs(soft.duality_gap) < 1e-3
+    np.testing.assert_allclose(soft.output(laplace(1.0)(x, x_test)), soft(x_test), atol=1e-12)
 
 
 def test_domains():
@@ -230,6 +235,11 @@ def test_wrong_input_is_named():
         nested_predictions(laplace(1.0), x, Z, x_test, (30, 5))
     with pytest.raises(ValueError, match="Z must be"):
         nested_predictions(laplace(1.0), x, Z[:5], x_test, (5,))
+    with pytest.raises(ValueError, match=r"squares: shapes \(50, 50\) and \(120, 50\) given"):
+        squares = square_distances(x_test), square_distances(x, x_test)
+        nested_predictions(laplace(1.0), x, Z, x_test, (120,), squares=squares)
+    with pytest.raises(ValueError, match=r"k must be \(120, m\)"):
+        margin_machine(laplace(1.0), x, np.sign(Z[:, 0])).output(x_test)
     with pytest.raises(ValueError, match="ridge"):
         factorize(laplace(1.0), x, -1.0)
     with pytest.raises(ValueError, match="labels -1 and 1"):

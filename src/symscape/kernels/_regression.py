@@ -53,6 +53,7 @@ def nested_predictions(
     x_test: ArrayLike,
     sizes: Sequence[int],
     ridge: float = 0.0,
+    squares: tuple[Array, Array] | None = None,
 ) -> Predictions:
     r"""Kernel regression on the first n points, for several n and targets at once (Ch. 6, eq. 3).
 
@@ -72,6 +73,8 @@ def nested_predictions(
         x_test: test points, (n_test, D).
         sizes: training sets are the first so many points; increasing.
         ridge: added to the diagonal.
+        squares: the squares of the distances among the training points, (n, n), and between
+            them and the test points, (n, n_test), where they are known: several kernels share them.
 
     Raises:
         ValueError: wrong shapes or sizes, values that are not finite, and the errors of
@@ -80,20 +83,28 @@ def nested_predictions(
     x, x_test = points(x, "x"), points(x_test, "x_test")
     Z = checked_values(Z, len(x))
     chosen = checked_sizes(sizes, len(x))
-    used = x[: chosen[-1]]
-    factor = factorize(kernel, used, ridge)
-    return _partial_sums(factor, kernel(used, x_test), Z[: len(used)], chosen)
-
-
-def _partial_sums(factor: Factor, k: Array, Z: Array, sizes: tuple[int, ...]) -> Predictions:
-    """Predictions from the kernel between training and test points, (n, n_test)."""
-    y, v = factor.forward(Z), factor.forward(k)
+    n = chosen[-1]
+    if squares is None:
+        factor, k = factorize(kernel, x[:n], ridge), kernel(x[:n], x_test)
+    else:
+        own, across = squares[0][:n, :n], squares[1][:n]
+        if own.shape != (n, n) or across.shape != (n, len(x_test)):
+            raise ValueError(
+                f"squares: shapes {squares[0].shape} and {squares[1].shape} given; allowed: "
+                f"({n}, {n}) and ({n}, {len(x_test)}), or more training points"
+            )
+        check_ridge(ridge)
+        if ridge == 0 and np.count_nonzero(own) < n * (n - 1):
+            refuse_coinciding(x[:n])
+        factor = factorize_gram(partial(kernel.of_square_distances, own), ridge)
+        k = kernel.of_square_distances(across)
+    y, v = factor.forward(Z[:n]), factor.forward(k)
     values = []
-    total = np.zeros((k.shape[1], *Z.shape[1:]))
-    for start, stop in zip((0, *sizes), sizes):
+    total = np.zeros((len(x_test), *Z.shape[1:]))
+    for start, stop in zip((0, *chosen), chosen):
         total = total + v[start:stop].T @ y[start:stop]
         values.append(total)
-    return Predictions(np.stack(values), sizes, factor)
+    return Predictions(np.stack(values), chosen, factor)
 
 
 @dataclass(frozen=True)
@@ -158,15 +169,11 @@ def learning_curves(
     for seed in shuffles:
         order = np.random.default_rng(seed).permutation(len(x))
         train, test = order[: chosen[-1]], order[chosen[-1] :][:n_test]
-        if ridge == 0:
-            refuse_coinciding(x[train])
-        own, across = square_distances(x[train]), square_distances(x[train], x[test])
+        squares = square_distances(x[train]), square_distances(x[train], x[test])
         for kernel in kernels:
-            factor = factorize_gram(partial(kernel.of_square_distances, own), ridge)
-            k = kernel.of_square_distances(across)
-            found = _partial_sums(factor, k, Z[train], chosen)
+            found = nested_predictions(kernel, x[train], Z[train], x[test], chosen, ridge, squares)
             errors.append(found.mean_square_error(Z[test]))
-            factors.append((factor.jitter, factor.condition))
+            factors.append((found.factor.jitter, found.factor.condition))
     shape = len(shuffles), len(kernels)
     jitter, condition = np.array(factors).reshape(*shape, 2).transpose(2, 1, 0)
     curves = np.stack(errors).reshape(*shape, *errors[0].shape).swapaxes(0, 1)

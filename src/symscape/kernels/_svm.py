@@ -36,6 +36,20 @@ class MarginMachine:
         used = self.a > 0
         return self.kernel(x, self.x[used]) @ (self.Z * self.a)[used] + self.b
 
+    def output(self, k: ArrayLike) -> Array:
+        r"""The output at m points, from the kernel between the training points and them.
+
+        Args:
+            k: (n, m), where it is known already.
+
+        Raises:
+            ValueError: another number of training points.
+        """
+        k = np.asarray(k, dtype=float)
+        if k.shape[:1] != self.a.shape:
+            raise ValueError(f"k must be ({len(self.a)}, m); got {k.shape}")
+        return (self.Z * self.a) @ k + self.b
+
 
 def margin_machine(
     kernel: Kernel,

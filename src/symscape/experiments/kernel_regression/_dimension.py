@@ -52,7 +52,7 @@ def _slopes(table: Table, p: DimensionParameters) -> dict[str, Estimate]:
     }
 
 
-def _effective(family: str, table: Table, p: DimensionParameters) -> Estimate:
+def _effective(family: str, table: Table, p: DimensionParameters) -> Estimate | str:
     def dimension(rows: Table) -> Estimate:
         from symscape.kernels import effective_dimension
 

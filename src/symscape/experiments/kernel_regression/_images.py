@@ -26,19 +26,19 @@ Classes = Literal["parity", "halves"]
 """Groups of classes: even against odd ones, or 0 to 4 against 5 to 9."""
 
 
-def on_one_scale(answer: Callable[[Table], Estimate], rows: Table, judged: Scale) -> Estimate:
-    """An answer from the images on one scale, with that from the other ones in its note.
-
-    Raises:
-        NoEstimate: there are no rows, or no number on the scale that is judged.
-    """
+def on_one_scale(answer: Callable[[Table], Estimate], rows: Table, judged: Scale) -> Estimate | str:
+    """An answer from the images on one scale, with that from the other one in its note."""
     if not rows:
-        raise NoEstimate("No run: are the images on this machine? See `symscape data list`.")
-    found = answer(rows.where(scale=judged)).noted(f"{SCALES[judged].capitalize()}.")
-    for (scale,), others in rows.groups("scale"):
+        return "No run: are the images on this machine? See `symscape data list`."
+    try:
+        found = answer(rows.where(scale=judged)).noted(f"{SCALES[judged].capitalize()}.")
+    except NoEstimate as none:
+        return str(none)
+    for scale in SCALES:
         if scale != judged:
             with suppress(NoEstimate):
-                found = found.noted(f"With {SCALES[scale]}: {number(answer(others))}.")
+                other = number(answer(rows.where(scale=scale)))
+                found = found.noted(f"With {SCALES[scale]}: {other}.")
     return found
 
 
