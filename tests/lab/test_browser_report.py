@@ -182,11 +182,11 @@ def test_the_legend_hides_and_shows_a_series(browser: Any, report: Path) -> None
 def test_counts_filter_the_claims(browser: Any, report: Path) -> None:
     with Visit(browser, report / "index.html") as visit:
         rows = visit.page.locator("tr.claim:visible")
-        assert rows.count() == 8
+        assert rows.count() == 8  # six measured, an identity and a check
         button = visit.page.locator("[data-filter=not-reproduced]")
         button.click()
         assert rows.count() == 1
-        assert "only claims that are not reproduced" in (
+        assert "only measured claims that are not reproduced" in (
             visit.page.locator("#filtered").inner_text().lower()
         )
         button.click()

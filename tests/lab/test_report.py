@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ from symscape.lab import (
 )
 
 FIELDS = [
-    *("id", "chapter", "source", "statement", "thesis", "measured"),
-    *("uncertainty", "tolerance", "verdict", "profile", "runs"),
+    *("id", "kind", "chapter", "source", "statement", "thesis", "measured", "uncertainty"),
+    *("panel", "tolerance", "verdict", "reason", "note", "profile", "runs"),
 ]
 
 
@@ -109,6 +110,7 @@ def test_claims_json_has_exactly_the_promised_fields(report: Path) -> None:
     jump = claims(report)["ch98.fig6.jump-height"]
     assert jump["verdict"] == "reproduced"
     assert (jump["thesis"], jump["uncertainty"], jump["profile"]) == (0.75, 0.012, "quick")
+    assert (jump["kind"], jump["panel"]) == ("measured", "relu")
     assert jump["tolerance"] == {
         "low": 0.65,
         "high": 0.85,
@@ -118,14 +120,76 @@ def test_claims_json_has_exactly_the_promised_fields(report: Path) -> None:
     assert claims(report)["ch98.text.loss"]["tolerance"]["low"] is None
 
 
-def test_verdicts_are_shown_with_their_numbers(report: Path) -> None:
-    for page in ("index.html", "experiments/sample-jump.html"):
-        text = Text(report / page).text
-        assert "0.743 ± 0.012" in text
-        assert "0.65 … 0.85" in text
-        assert "Small P bends the curve." in text
-        assert "Paper A, Fig. 6b" in text
-    assert "3 reproduced 1 not reproduced 4 inconclusive" in Text(report / "index.html").text
+@pytest.mark.parametrize("page", ["index.html", "experiments/sample-jump.html"])
+def test_verdicts_are_shown_with_their_numbers(report: Path, page: str) -> None:
+    text = Text(report / page).text
+    assert "0.743 ± 0.012 worst: relu" in text
+    assert "0.65 … 0.85" in text
+    assert "Small P bends the curve." in text
+    assert "No run was close enough to the transition." in text
+    assert "Paper A, Fig. 6b" in text
+    for kind in ("measured", "exact identity", "check of our own code"):
+        assert kind in text
+
+
+def test_identities_and_checks_are_counted_and_shown_apart(report: Path) -> None:
+    page = report / "index.html"
+    text = Text(page).text
+    assert "1 reproduced 1 not reproduced 4 inconclusive 6 measured claims" in text
+    assert "1 of 1 exact identity and 1 of 1 check of our own code" in text
+    assert text.index("Exact identities") > text.index("ch99.fig1.slope")
+    shown = {c["id"]: section_of(page, c["id"]) for c in claims(report).values()}
+    assert shown["ch98.fig6.gap"] == "exact"
+    assert shown["ch98.text.loss"] == "check"
+    assert {s for i, s in shown.items() if i not in ("ch98.fig6.gap", "ch98.text.loss")} == {
+        "chapter-98",
+        "chapter-99",
+    }
+
+
+def section_of(page: Path, claim: str) -> str:
+    """Id of the section of the index in which the row of a claim stands."""
+    before = page.read_text().split(f'id="{claim}"')[0]
+    return re.findall(r'<section id="([\w-]+)"', before)[-1]
+
+
+def test_figures_stand_beside_the_claims_that_they_show(report: Path) -> None:
+    """Each claim once: beside the first figure that shows it, or in the list of the rest."""
+    ids = Text(report / "experiments/sample-jump.html").ids
+    order = [i for i in ids if i.startswith(("figure-", "ch98."))]
+    assert order == [
+        *("figure-jump", "ch98.fig6.jump-height", "ch98.fig6.gap"),
+        *("figure-loss", "ch98.text.loss"),
+        "figure-gaps",
+        *("ch98.fig6.slope", "ch98.fig8.theta", "ch98.fig12.dead"),
+    ]
+    page = (report / "experiments/sample-jump.html").read_text()
+    assert page.count('href="#ch98.fig6.gap"') == 1  # beside the second figure
+
+
+def test_the_index_opens_with_a_drawing_per_chapter(report: Path) -> None:
+    page = (report / "index.html").read_text()
+    assert "plotly" not in page
+    opening = page[: page.index('<section id="chapter-98"')]
+    drawings = re.findall(r'<svg class="sketch".*? aria-label="([^"]*)"', opening)
+    # The demo has not run.
+    assert drawings == [
+        "Unsatisfied patterns across the transition: N_Delta/N against P/N; "
+        "measured, thesis, theory"
+    ]
+    assert 'href="experiments/sample-jump.html#figure-jump"' in opening
+
+
+def test_a_report_on_one_experiment_leads_to_its_page(store: Store, tmp_path: Path) -> None:
+    index = build_report(store, tmp_path / "report", experiments=["sample-jump"])
+    assert 'url=experiments/sample-jump.html"' in index.read_text()
+    page = (index.parent / "experiments/sample-jump.html").read_text()
+    assert "index.html" not in page
+
+
+def test_the_index_names_what_was_run_where_that_is_little(report: Path) -> None:
+    text = Text(report / "index.html").text
+    assert f"Run so far: {Jump.title}." in text
 
 
 def test_an_experiment_without_runs_is_inconclusive_because_not_run(report: Path) -> None:
@@ -250,22 +314,32 @@ def test_an_unknown_experiment_or_profile_is_named(store: Store, tmp_path: Path)
         export_results(store, tmp_path / "r", profile="overnigt", experiments=NAMES)
 
 
-@pytest.mark.parametrize(
-    ("method", "shown"), [("analyse", "its analysis"), ("figures", "its figures")]
-)
-def test_a_broken_experiment_costs_only_its_own_page(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, shown: str
-) -> None:
-    def broken(self: Jump, *_: object) -> list[Any]:
-        raise KeyError("no such column")
+def broken(*_: object) -> Any:
+    raise KeyError("no such column")
 
-    monkeypatch.setattr(Jump, method, broken)
+
+def test_broken_figures_cost_only_their_own_page(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Jump, "figures", broken)
     folder = build_report(store, tmp_path / "report", experiments=NAMES).parent
     text = Text(folder / "experiments/sample-jump.html").text
-    assert f"{shown} raised an error" in text
+    assert "its figures raised an error" in text
     assert "KeyError: 'no such column'" in text
-    verdicts = {claims(folder)[claim.id]["verdict"] for claim in Jump.claims}
-    assert (verdicts == {"inconclusive"}) == (method == "analyse")
+    assert claims(folder)["ch98.fig6.jump-height"]["verdict"] == "reproduced"
+
+
+def test_a_broken_answer_costs_only_its_own_verdict(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *others = Jump.claims
+    monkeypatch.setattr(Jump, "claims", (replace(first, answer=broken), *others))
+    folder = build_report(store, tmp_path / "report", experiments=NAMES).parent
+    text = Text(folder / "experiments/sample-jump.html").text
+    assert f"the answer to {first.id} raised an error" in text
+    assert "KeyError: 'no such column'" in text
+    assert claims(folder)[first.id]["verdict"] == "inconclusive"
+    assert claims(folder)["ch98.fig6.slope"]["verdict"] == "not reproduced"
 
 
 def test_replaced_parameters_are_shown(tmp_path: Path) -> None:

@@ -13,18 +13,18 @@ _EDGE = 8  # numbers beyond the drawing sit this far from its ends
 
 
 def gauge(verdict: Verdict) -> Markup | None:
-    """Return the drawing as SVG, or None without a measured number.
+    """Return the drawing as SVG, or None without a number or for an interval of one number.
 
     The accepted interval takes the middle third (or the open end's side) of the width; numbers
     that lie farther out are drawn as arrowheads at the ends.  It repeats what the text says, so
     assistive technology skips it.
     """
-    measured = verdict.finding.measured
-    tolerance = verdict.claim.tolerance
-    if measured is None or not math.isfinite(measured):
+    tolerance, estimate = verdict.claim.tolerance, verdict.estimate
+    if estimate is None or not math.isfinite(estimate.value):
         return None
-    if math.isinf(tolerance.low) and math.isinf(tolerance.high):
+    if tolerance.low == tolerance.high:
         return None
+    measured = estimate.value
     scale = _Scale(tolerance.low, tolerance.high, measured)
     left = 0.0 if math.isinf(tolerance.low) else scale.place(tolerance.low)
     right = float(_WIDTH) if math.isinf(tolerance.high) else scale.place(tolerance.high)
@@ -34,7 +34,7 @@ def gauge(verdict: Verdict) -> Markup | None:
         f'<rect class="accepted" x="{left:.1f}" y="4" width="{max(right - left, 2):.1f}"'
         f' height="{_HEIGHT - 8}" rx="2"/>',
     ]
-    parts += _error_bar(scale, measured, verdict.finding.uncertainty)
+    parts += _error_bar(scale, measured, estimate.error)
     thesis = verdict.claim.thesis
     if isinstance(thesis, int | float) and scale.inside(thesis):
         parts.append(_diamond(scale.place(thesis)))
@@ -49,13 +49,13 @@ class _Scale:
     """Values to places: the interval in the middle third, or one end of it at a third."""
 
     def __init__(self, low: float, high: float, measured: float) -> None:
-        if math.isfinite(low) and math.isfinite(high) and high > low:
+        if math.isfinite(low) and math.isfinite(high):
             self.origin, self.unit = low, high - low
         else:
             self.origin = low if math.isfinite(low) else high
             reach = abs(measured - self.origin) / 1.5
             self.unit = max(reach, abs(self.origin) / 2, 1e-300)
-        self.start = 2 / 3 if math.isinf(low) else (0.5 if low == high else 1 / 3)
+        self.start = 2 / 3 if math.isinf(low) else 1 / 3
 
     def raw(self, value: float) -> float:
         return (self.start + (value - self.origin) / self.unit / 3) * _WIDTH

@@ -11,29 +11,15 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from symscape.lab._claims import Status, Verdict
+from symscape.lab._claims import Verdict
 from symscape.lab._figures import Figure
 from symscape.lab._report import _typeset
+from symscape.lab._report._arrangement import chapters, exhibits, of_kind, tally
 from symscape.lab._report._evidence import Evidence
 from symscape.lab._report._gauge import gauge
 from symscape.lab._report._palette import palette
 from symscape.lab._report._plot import Entry, plot
-
-_STATUSES: tuple[Status, ...] = ("reproduced", "not reproduced", "inconclusive")
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """A chapter of the index."""
-
-    number: str
-    title: str
-    pages: list[Evidence]
-
-    @property
-    def counts(self) -> dict[Status, int]:
-        """How many claims have each verdict."""
-        return count(self.pages)
+from symscape.lab._report._sketch import sketch
 
 
 @dataclass(frozen=True)
@@ -51,65 +37,47 @@ class Drawing:
         return self.figure.hidden()
 
 
-def count(pages: Sequence[Evidence]) -> dict[Status, int]:
-    """Return how many claims have each verdict."""
-    statuses = [verdict.status for page in pages for verdict in page.verdicts]
-    return {status: statuses.count(status) for status in _STATUSES}
-
-
-def chapters(pages: Sequence[Evidence], titles: Mapping[str, str]) -> list[Chapter]:
-    """Return the pages by chapter, in their order."""
-    numbers = dict.fromkeys(page.experiment.chapter for page in pages)
-    return [
-        Chapter(n, titles.get(n, ""), [p for p in pages if p.experiment.chapter == n])
-        for n in numbers
-    ]
-
-
 def index(pages: Sequence[Evidence], titles: Mapping[str, str]) -> str:
-    """Return index.html."""
-    counts = count(pages)
-    return (
-        _environment()
-        .get_template("index.html.jinja")
-        .render(
-            root="",
-            chapters=chapters(pages, titles),
-            counts=counts,
-            total=sum(counts.values()),
-            profiles=_profiles(pages),
-        )
+    """Return index.html; that of a report on one experiment leads to its page."""
+    if len(pages) == 1:
+        return _render("forward.html.jinja", experiment=pages[0].experiment)
+    return _render(
+        "index.html.jinja",
+        root="",
+        chapters=chapters(pages, titles),
+        tally=tally(pages),
+        profiles=list(dict.fromkeys(page.profile for page in pages if page.profile)),
+        ran=[page.experiment for page in pages if page.has_results],
+        experiments=len(pages),
+        apart={kind: of_kind(pages, kind) for kind in ("exact", "check")},
     )
 
 
 def experiment(pages: Sequence[Evidence], place: int, titles: Mapping[str, str]) -> str:
     """Return the page of one experiment."""
     page = pages[place]
-    return (
-        _environment()
-        .get_template("experiment.html.jinja")
-        .render(
-            root="../",
-            page=page,
-            experiment=page.experiment,
-            chapter_title=titles.get(page.experiment.chapter, ""),
-            counts=count([page]),
-            drawings=[_drawing(page, figure) for figure in page.figures],
-            parameters=_parameters(page),
-            seeds=_ranges(page.seeds),
-            previous=pages[place - 1].experiment if place > 0 else None,
-            following=pages[place + 1].experiment if place + 1 < len(pages) else None,
-        )
+    shown, others, rest = exhibits(page)
+    return _render(
+        "experiment.html.jinja",
+        root="../",
+        alone=len(pages) == 1,
+        page=page,
+        experiment=page.experiment,
+        chapter=chapters([page], titles)[0],
+        tally=tally([page]),
+        exhibits=[(exhibit, _drawing(page, exhibit.figure)) for exhibit in shown],
+        others=[_drawing(page, figure) for figure in others],
+        rest=rest,
+        parameters=_parameters(page),
+        seeds=_ranges(page.seeds),
+        previous=pages[place - 1].experiment if place > 0 else None,
+        following=pages[place + 1].experiment if place + 1 < len(pages) else None,
     )
 
 
 def stylesheet() -> str:
     """Return report.css, with the palette of both color schemes."""
-    return (
-        _environment()
-        .get_template("report.css.jinja")
-        .render(light=palette("light"), dark=palette("dark"))
-    )
+    return _render("report.css.jinja", light=palette("light"), dark=palette("dark"))
 
 
 def script() -> str:
@@ -117,6 +85,10 @@ def script() -> str:
     environment = _environment()
     assert environment.loader is not None
     return environment.loader.get_source(environment, "report.js")[0]
+
+
+def _render(template: str, **values: Any) -> str:
+    return _environment().get_template(template).render(values)
 
 
 def _drawing(page: Evidence, figure: Figure) -> Drawing:
@@ -130,10 +102,6 @@ def _drawing(page: Evidence, figure: Figure) -> Drawing:
 def csv_path(page: Evidence, figure: Figure) -> str:
     """Return the path of a figure's data, relative to the report."""
     return f"data/{page.experiment.name}/{figure.id}.csv"
-
-
-def _profiles(pages: Sequence[Evidence]) -> list[str]:
-    return list(dict.fromkeys(page.profile for page in pages if page.profile))
 
 
 def _parameters(page: Evidence) -> list[dict[str, Any]]:
@@ -178,7 +146,10 @@ def _thesis(value: str | float) -> Markup:
 
 
 def _measured(verdict: Verdict) -> Markup:
-    return Markup(_typeset.measured(verdict.finding.measured, verdict.finding.uncertainty))
+    estimate = verdict.estimate
+    if estimate is None:
+        return Markup(_typeset.measured(None, None))
+    return Markup(_typeset.measured(estimate.value, estimate.error))
 
 
 def _accepted(verdict: Verdict) -> Markup:
@@ -202,6 +173,7 @@ def _environment() -> Environment:
         "measured": _measured,
         "accepted": _accepted,
         "gauge": gauge,
-        "kind": lambda status: status.replace(" ", "-"),
+        "sketch": sketch,
+        "slug": lambda status: status.replace(" ", "-"),
     }
     return environment

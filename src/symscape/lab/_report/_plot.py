@@ -17,11 +17,21 @@ from symscape.lab._report._palette import SERIES, STEPS
 from symscape.lab._report._typeset import typeset
 
 Json = dict[str, Any]
+Numbers = NDArray[np.float64]
 
 # Diamonds are the thesis's alone.
 _SYMBOLS = ("circle", "square", "triangle-up", "triangle-down", "pentagon", "hexagon", "star")
 _THESIS_SYMBOLS = ("diamond", "diamond-open", "diamond-tall", "diamond-wide")
 _DASHES = ("dash", "dashdot", "longdash", "longdashdot")
+# Plotly's names of dashes as SVG.
+_SVG_DASHES = {
+    "solid": "",
+    "dash": "7 4",
+    "dashdot": "7 3 2 3",
+    "longdash": "11 4",
+    "longdashdot": "11 3 2 3",
+    "dot": "2 3",
+}
 
 # What lies behind is drawn first: bands, guides, ours, the thesis on top.
 _DEPTH = {"band": 0, "guide": 1, "histogram": 2, "measured": 2, "thesis": 3}
@@ -31,7 +41,10 @@ _PLACE = {"measured": 0, "histogram": 0, "thesis": 1, "guide": 2, "band": 3}
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the legend: the trace it switches, its name as HTML, and how it is drawn."""
+    """A line of the legend: the trace it switches, its name as HTML, and how it is drawn.
+
+    ``line`` holds the dashes as SVG, ``""`` for a solid line; None where there is no line.
+    """
 
     trace: int
     label: str
@@ -43,19 +56,41 @@ class Entry:
 
 def plot(figure: Figure) -> tuple[Json, list[Entry]]:
     """Return Plotly's ``{"data": ..., "layout": ...}`` and the legend of a figure."""
-    order = sorted(figure.series, key=lambda s: _DEPTH[s.kind])
     traces, entries = [], []
-    for i, series in enumerate(order):
-        rank = [s for s in figure.series if s.kind == series.kind].index(series)
-        trace = _trace(figure, series, rank)
+    for i, series in enumerate(back_to_front(figure)):
+        trace = _trace(figure, series, _rank(figure, series))
         traces.append(trace)
         entries.append(_entry(i, series, trace))
     entries.sort(key=lambda e: _PLACE[e.kind])
     return {"data": traces, "layout": _layout(figure)}, entries
 
 
+def back_to_front(figure: Figure) -> list[Series]:
+    """Return the series in the order in which they are drawn, the thesis's last."""
+    return sorted(figure.series, key=lambda s: _DEPTH[s.kind])
+
+
+def color(figure: Figure, series: Series) -> str:
+    """Return the CSS variable of a series' color."""
+    if series.kind in ("thesis", "guide"):
+        return f"--{series.kind}"
+    if series.kind == "band":
+        return "--band" if series.group < 0 else f"{_group_color(figure, series.group)}-soft"
+    return _group_color(figure, series.group)
+
+
+def dashes(figure: Figure, series: Series) -> str:
+    """Return the dashes of a series' line as SVG, ``""`` for a solid line."""
+    return _SVG_DASHES[_dash(series, _rank(figure, series))]
+
+
+def _rank(figure: Figure, series: Series) -> int:
+    """Place of a series among those of its kind."""
+    return [s for s in figure.series if s.kind == series.kind].index(series)
+
+
 def _trace(figure: Figure, series: Series, rank: int) -> Json:
-    color = _color(figure, series)
+    hue = color(figure, series)
     base: Json = {
         "type": "scatter",
         "name": typeset(series.name),
@@ -63,9 +98,9 @@ def _trace(figure: Figure, series: Series, rank: int) -> Json:
         "showlegend": False,
     }
     if series.kind == "band":
-        return base | _band(figure, series, color)
+        return base | _band(figure, series, hue)
     if series.kind == "histogram":
-        return base | _histogram(figure, series, color)
+        return base | _histogram(figure, series, hue)
     shown = figure.x.shows(series.x) & figure.y.shows(series.y)
     trace = base | {
         "mode": series.mode,
@@ -74,18 +109,18 @@ def _trace(figure: Figure, series: Series, rank: int) -> Json:
         "connectgaps": False,
     }
     if "lines" in series.mode:
-        trace["line"] = _line(series, color, rank)
+        trace["line"] = _line(series, hue, rank)
     if "markers" in series.mode:
-        trace["marker"] = _marker(series, color, rank)
+        trace["marker"] = _marker(series, hue, rank)
     for name, error in (("error_x", series.x_error), ("error_y", series.y_error)):
         if error is not None:
             array = _json(error)
-            trace[name] = {"array": array, "color": color, "thickness": 1.4, "width": 3}
+            trace[name] = {"array": array, "color": hue, "thickness": 1.4, "width": 3}
     if series.text is not None:
         trace["mode"] += "+text"
         trace["text"] = [typeset(t) for t in series.text]
         trace["textposition"] = "top center"
-        trace["textfont"] = {"color": color, "size": 12}
+        trace["textfont"] = {"color": hue, "size": 12}
     return trace
 
 
@@ -119,11 +154,14 @@ def _histogram(figure: Figure, series: Series, color: str) -> Json:
 
 
 def _line(series: Series, color: str, rank: int) -> Json:
+    width = 1.2 if series.kind == "guide" else 2
+    return {"color": color, "width": width, "dash": _dash(series, rank)}
+
+
+def _dash(series: Series, rank: int) -> str:
     if series.kind == "guide":
-        return {"color": color, "width": 1.2, "dash": ("solid", "dot")[rank % 2]}
-    if series.kind == "thesis":
-        return {"color": color, "width": 2, "dash": _DASHES[rank % len(_DASHES)]}
-    return {"color": color, "width": 2}
+        return ("solid", "dot")[rank % 2]
+    return _DASHES[rank % len(_DASHES)] if series.kind == "thesis" else "solid"
 
 
 def _marker(series: Series, color: str, rank: int) -> Json:
@@ -139,14 +177,6 @@ def _marker(series: Series, color: str, rank: int) -> Json:
     return marker
 
 
-def _color(figure: Figure, series: Series) -> str:
-    if series.kind in ("thesis", "guide"):
-        return f"--{series.kind}"
-    if series.kind == "band":
-        return "--band" if series.group < 0 else f"{_group_color(figure, series.group)}-soft"
-    return _group_color(figure, series.group)
-
-
 def _group_color(figure: Figure, group: int) -> str:
     if not figure.ordered:
         return f"--series-{group % SERIES}"
@@ -156,8 +186,8 @@ def _group_color(figure: Figure, group: int) -> str:
 
 def _layout(figure: Figure) -> Json:
     return {
-        "xaxis": _axis(figure.x, [s.x for s in figure.series]),
-        "yaxis": _axis(figure.y, [s.y for s in figure.series]),
+        "xaxis": _axis(figure.x, [(s.x, s.x_error) for s in figure.series]),
+        "yaxis": _axis(figure.y, [(s.y, s.y_error) for s in figure.series]),
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": "--ink", "size": 13},
@@ -174,7 +204,7 @@ def _layout(figure: Figure) -> Json:
     }
 
 
-def _axis(axis: Axis, values: list[NDArray[np.float64]]) -> Json:
+def _axis(axis: Axis, values: list[tuple[Numbers, Numbers | None]]) -> Json:
     layout: Json = {
         "title": {"text": typeset(axis.title), "standoff": 10},
         "type": "log" if axis.log else "linear",
@@ -188,39 +218,51 @@ def _axis(axis: Axis, values: list[NDArray[np.float64]]) -> Json:
         "ticklen": 5,
         "exponentformat": "power",
     }
-    if axis.log:
-        layout["minor"] = {"ticks": "outside", "ticklen": 3, "tickcolor": "--muted"}
-        decades = _decades(axis, values)
-        if decades >= 2:
-            layout["dtick"] = max(1, round(decades / 8))
-        elif decades >= 0.7:
-            layout["dtick"] = "D2"  # labels at 1, 2 and 5
+    if not axis.log:
+        return layout | ({"range": list(axis.range)} if axis.range is not None else {})
+    layout["minor"] = {"ticks": "outside", "ticklen": 3, "tickcolor": "--muted"}
+    low, high = _decades(axis, values)
+    if high - low >= 2:
+        layout["dtick"] = max(1, round((high - low) / 8))
+    elif high - low >= 0.7:
+        layout["dtick"] = "D2"  # labels at 1, 2 and 5
     if axis.range is not None:
-        layout["range"] = [math.log10(v) for v in axis.range] if axis.log else list(axis.range)
+        layout["range"] = [low, high]
+    elif any(error is not None for _, error in values) and high > low:
+        margin = 0.05 * (high - low)
+        layout["range"] = [low - margin, high + margin]
     return layout
 
 
-def _decades(axis: Axis, values: list[NDArray[np.float64]]) -> float:
-    """How many powers of ten a logarithmic axis shows."""
-    shown = np.concatenate([v[axis.shows(v)] for v in values]) if values else np.empty(0)
+def _decades(axis: Axis, values: list[tuple[Numbers, Numbers | None]]) -> tuple[float, float]:
+    """Powers of ten between which a logarithmic axis runs.
+
+    An error bar counts downwards to a third of its number at most: one that reaches zero would
+    squeeze all numbers into the top of the figure.
+    """
     if axis.range is not None:
-        shown = np.asarray(axis.range)
-    return float(np.log10(shown.max() / shown.min())) if len(shown) else 0.0
+        return math.log10(axis.range[0]), math.log10(axis.range[1])
+    reached = [v for v, _ in values]
+    for v, error in values:
+        if error is not None:
+            reached += [v + error, np.where(v > 0, np.maximum(v - error, v / 3), np.nan)]
+    shown = np.concatenate([np.empty(0), *(v[axis.shows(v)] for v in reached)])
+    return (math.log10(shown.min()), math.log10(shown.max())) if len(shown) else (0.0, 0.0)
 
 
 def _entry(i: int, series: Series, trace: Json) -> Entry:
-    color = trace.get("fillcolor") if series.kind == "band" else None
+    fill = trace.get("fillcolor") if series.kind == "band" else None
     line, marker = trace.get("line"), trace.get("marker")
     return Entry(
         trace=i,
         label=typeset(series.name),
         kind=series.kind,
-        color=color or (marker or line or {})["color"],
-        line=(line.get("dash", "solid")) if line else None,
+        color=fill or (marker or line or {})["color"],
+        line=_SVG_DASHES[line.get("dash", "solid")] if line else None,
         symbol=marker["symbol"] if marker else None,
     )
 
 
-def _json(values: NDArray[np.float64]) -> list[float | None]:
+def _json(values: Numbers) -> list[float | None]:
     """Eight digits are more than a screen shows, and half of the file."""
     return [float(f"{v:.8g}") if math.isfinite(v) else None for v in values.tolist()]

@@ -67,10 +67,12 @@ function filterClaims(button) {
   }
   for (const section of document.querySelectorAll("main > section")) {
     const bodies = [...section.querySelectorAll("tbody")];
-    section.hidden = wanted !== null && bodies.every((body) => body.hidden);
+    // Identities and checks are not among the counted ones.
+    const apart = section.classList.contains("apart");
+    section.hidden = wanted !== null && (apart || bodies.every((body) => body.hidden));
   }
   document.getElementById("filtered").textContent = wanted
-    ? `Only claims that are ${wanted.replace("-", " ")} are shown. Press again to show all.`
+    ? `Only measured claims that are ${wanted.replace("-", " ")} are shown. Press again to show all.`
     : "";
 }
 
