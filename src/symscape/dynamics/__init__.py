@@ -14,6 +14,7 @@ from symscape.dynamics._losses import (
     SoftHinge,
     Square,
 )
+from symscape.dynamics._minimize import minimize
 from symscape.dynamics._result import EnsembleResult, Snapshot, TrainResult
 from symscape.dynamics._runge_kutta import RungeKutta
 from symscape.dynamics._sgd import SGD
@@ -49,6 +50,7 @@ __all__ = [
     "Status",
     "Stop",
     "TrainResult",
+    "minimize",
     "train",
     "train_ensemble",
 ]

@@ -48,6 +48,7 @@ from symscape.landscape._lanczos import (
     lanczos,
     spectral_quadrature,
 )
+from symscape.landscape._least_gradient import LeastGradient, least_gradient
 from symscape.landscape._operator import HessianOperator
 from symscape.landscape._propagation import PatternLoss
 from symscape.landscape._soft_spheres import (
@@ -83,6 +84,7 @@ __all__ = [
     "Inertia",
     "JammingPoint",
     "LayerPeak",
+    "LeastGradient",
     "LogHistogram",
     "Outcome",
     "PatternLoss",
@@ -113,6 +115,7 @@ __all__ = [
     "ks_outside_peak",
     "lanczos",
     "least_constraints",
+    "least_gradient",
     "line_of_stability",
     "log_histogram",
     "marginal_gamma",

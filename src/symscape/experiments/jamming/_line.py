@@ -20,7 +20,7 @@ from symscape.experiments.jamming._lines import (
     fit_line,
     transitions,
 )
-from symscape.experiments.jamming._near_jamming import THESIS_RATIO, at_rest
+from symscape.experiments.jamming._near_jamming import THESIS_RATIO
 from symscape.experiments.jamming._parameters import Depth, HingeTraining, Patterns, pinned_digits
 from symscape.lab import Axis, Claim, Figure, Finding, Table, Tolerance
 
@@ -313,8 +313,7 @@ def _fits(
         return "sat", found
     # The thesis's criterion, and at rest; otherwise time was short, or the layer silent.
     stuck = result.n_delta > 0.1 * net.n_weights and share_of_silent(net, result.w, x, y) < 0.5
-    resting = at_rest(result.history["step"], result.history["loss"])
-    return ("unsat" if stuck and resting else "censored"), found
+    return ("unsat" if stuck and result.status == "stalled" else "censored"), found
 
 
 def _below_random(random: Table, digits: Table) -> Finding:

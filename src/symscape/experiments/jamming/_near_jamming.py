@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from symscape.experiments.jamming._parameters import FULL_RATE
 from symscape.lab import Finding, Row
 
 FITTED_LOSS = 1e-12
@@ -47,26 +46,8 @@ def is_fitted(row: Row) -> bool:
 
 
 def is_settled(row: Row) -> bool:
-    """Whether the run ended at zero loss, or had come to rest at the full rate.
-
-    A run that had not is censored, neither fitted nor jammed.
-    """
-    return is_fitted(row) or at_rest(row["history_step"], row["history_loss"])
-
-
-def at_rest(steps: ArrayLike, loss: ArrayLike) -> bool:
-    """Whether the loss came to rest before the rate was lowered, which brings any run to rest.
-
-    At rest means that in the second half of the steps at the full rate the smallest loss was
-    within a tenth of that of the first half.
-
-    Args:
-        steps: of a whole history.
-        loss: at these steps.
-    """
-    steps, loss = np.asarray(steps), np.asarray(loss)
-    full = FULL_RATE * steps[-1]
-    return bool(loss[steps <= full].min() > 0.9 * loss[steps <= full / 2].min())
+    """Whether the run ended at zero loss, or at rest; one that did not is censored."""
+    return is_fitted(row) or row["status"] == "stalled"
 
 
 def unfitted(rows: Iterable[Row]) -> list[Row]:
@@ -80,10 +61,10 @@ def jammed(rows: Iterable[Row]) -> list[Row]:
 
 
 def moving(rows: Iterable[Row]) -> str:
-    """How many runs of positive loss were not at rest, for the note of a finding."""
+    """How many runs of positive loss were not at rest, for a note."""
     rows = unfitted(rows)
     still = sum(not is_settled(row) for row in rows)
-    return f"{still} of {len(rows)} runs of positive loss still descended at the full rate."
+    return f"{still} of {len(rows)} runs of positive loss did not come to rest."
 
 
 def close(rows: Iterable[Row]) -> list[Row]:

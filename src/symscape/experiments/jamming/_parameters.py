@@ -24,16 +24,13 @@ Ratio = Annotated[float, Field(gt=0, le=1000)]
 """P / N."""
 
 
-FULL_RATE = 0.6
-"""Share of the steps of a :class:`HingeTraining` at the full rate, before it is lowered."""
-
-
 class HingeTraining(lab.Parameters):
-    """Full-batch ADAM on the quadratic hinge, see :func:`._state.train_hinge`."""
+    """Descent on the quadratic hinge until at rest, see :func:`._state.train_hinge`."""
 
     seeds: int = Field(ge=1, description="independent data sets and initializations")
-    steps: int = Field(ge=100, description="ADAM steps, unless all patterns are satisfied before")
-    learning_rate: float = Field(gt=0, le=1, default=1e-3, description="ADAM rate at the start")
+    steps: int = Field(ge=100, description="ADAM steps at the full rate")
+    iterations: int = Field(ge=0, default=2000, description="L-BFGS iterations of a round")
+    learning_rate: float = Field(gt=0, le=1, default=3e-4, description="ADAM rate at the start")
     final_rate: float = Field(
         gt=0, le=1, default=1e-7, description="ADAM rate at the end of the decay"
     )
@@ -43,6 +40,7 @@ class HingeTraining(lab.Parameters):
         """What a point needs to be trained."""
         return {
             "steps": self.steps,
+            "iterations": self.iterations,
             "learning_rate": self.learning_rate,
             "final_rate": self.final_rate,
         }

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from symscape.experiments.jamming._parameters import FULL_RATE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,39 +17,102 @@ if TYPE_CHECKING:
 PREACTIVATION_EDGES = np.linspace(-12.0, 2.0, 71)
 """Bins of log10 |pre-activation|."""
 
+REST = 1e-2
+"""Gradient over the square root of the loss below which a state is at rest."""
 
-def train_hinge(
-    net: FullyConnected, point: dict[str, Any], x: Tensor, y: Tensor, **options: Any
-) -> TrainResult:
-    """Full-batch ADAM on the quadratic hinge until every pattern is satisfied.
+FLAT = 2000, 0.02
+"""Iterations and the share of the loss, for the second criterion of rest, of smooth nets."""
 
-    The initialization is orthogonal with zero biases (paper A, Sec. III; paper B, App. B). The
-    rate stays at ``learning_rate`` for three fifths of ``steps``, then is divided by ten in equal
-    intervals, down to ``final_rate`` for the last one: the thesis's schedule, squeezed into a
-    shorter training and kept high for longer, without which nets freeze in bad states.
+KINK = 1e-4
+"""Pre-activations below this are at the kink of relu: far inside the gap above the peak."""
+
+ROUNDS = 2
+"""Times that a net which is not at rest goes through the last stages."""
+
+
+def train_hinge(net: FullyConnected, point: dict[str, Any], x: Tensor, y: Tensor) -> TrainResult:
+    """Descend on the quadratic hinge until every pattern is satisfied, or nothing moves any more.
+
+    From an orthogonal initialization with zero biases (paper A, Sec. III; paper B, App. B), in
+    stages that end where the loss is zero:
+
+    1. full-batch ADAM, ``steps`` steps at ``learning_rate``;
+    2. L-BFGS, up to ``iterations`` iterations (:func:`symscape.dynamics.minimize`): it goes on
+       where ADAM is slow, and ends early where relus stand at their kinks;
+    3. for relu, half as many steps of ADAM at a rate that falls to ``final_rate``, the thesis's
+       schedule, which pins relus to their kinks; then 2 and 3 once more, unless at rest. Smooth
+       nets go on with 2, up to four times as long.
+
+    At rest means, for relu, that the shortest generalized gradient, in which the relus at their
+    kinks bear forces (:func:`symscape.landscape.least_gradient`), is at most ``REST`` times the
+    square root of the loss: the forces of the patterns cancel to this fraction. The gradient
+    itself does not vanish there. For smooth nets the gradient must be as small, or the last
+    2000 iterations must have taken less than 2 % of the loss (``FLAT``).
+
+    Args:
+        net: the architecture.
+        point: seed, steps, learning_rate, final_rate, iterations.
+        x: training inputs, (P, d).
+        y: labels -1 or +1, (P,).
+
+    Returns:
+        The end. Its status is what the run counts as: ``converged`` is fitted (zero loss, or
+        below 1e-12), ``stalled`` is at rest, that is jammed, and ``out_of_budget`` is censored,
+        neither of the two. ``grad_norm`` is the gradient that decides on rest, ``steps`` and the
+        history count the steps of all stages.
     """
-    from symscape.dynamics import Adam, Hinge, Stop, train
+    from symscape.dynamics import Adam, Hinge, Plateau, Stop, minimize, train
 
-    w0 = net.initial_weights(point["seed"], "orthogonal")
-    steps, rate = point["steps"], point["learning_rate"]
-    divisions = max(1, round(math.log10(rate / point["final_rate"])))
-    interval = int((1 - FULL_RATE) * steps) // divisions
-    integrator = Adam(
-        lr=rate,
-        decay_start=int(FULL_RATE * steps) - interval,
-        decay_every=max(1, interval),
-        floor=min(rate, point["final_rate"]),
+    loss, steps, rate = Hinge(power=2, margin=1.0), point["steps"], point["learning_rate"]
+    smooth = not net.phi.name.startswith("relu")
+    falling = math.ceil(math.log10(rate / point["final_rate"])) + 1
+    pinning = Adam(lr=rate, decay_every=max(1, steps // 2 // falling), floor=point["final_rate"])
+    w = net.initial_weights(point["seed"], "orthogonal")
+    stages = [train(net, w, x, y, loss=loss, integrator=Adam(rate), stop=Stop(max_steps=steps))]
+    for _ in range(ROUNDS):
+        if stages[-1].status != "out_of_budget":
+            break
+        descent = minimize(
+            net,
+            stages[-1].w,
+            x,
+            y,
+            loss=loss,
+            rest=REST,
+            plateau=Plateau(*FLAT) if smooth else None,
+            max_iterations=2 * point["iterations"] if smooth else point["iterations"],
+        )
+        stages.append(descent)
+        if descent.status == "out_of_budget" and not smooth:
+            stop = Stop(max_steps=steps // 2)
+            pinned = train(net, descent.w, x, y, loss=loss, integrator=pinning, stop=stop)
+            stages.append(_judged(net, pinned, x, y))
+    return _joined(stages)
+
+
+def _judged(net: FullyConnected, result: TrainResult, x: Tensor, y: Tensor) -> TrainResult:
+    """The end of a relu net's training with the gradient and the status that kinks leave it."""
+    from symscape.dynamics import Hinge
+    from symscape.landscape import least_gradient
+
+    if result.status != "out_of_budget":
+        return result
+    norm = least_gradient(net, result.w, x, y, Hinge(power=2, margin=1.0), KINK).norm
+    resting = norm <= REST * math.sqrt(result.loss)
+    return replace(result, grad_norm=norm, status="stalled" if resting else result.status)
+
+
+def _joined(stages: list[TrainResult]) -> TrainResult:
+    """The last stage, with the steps and histories of all."""
+    before = np.cumsum([0, *(stage.steps for stage in stages)])
+    history = {
+        name: np.concatenate([stage.history[name] for stage in stages])
+        for name in stages[0].history
+    }
+    history["step"] = np.concatenate(
+        [stage.history["step"] + start for stage, start in zip(stages, before)]
     )
-    return train(
-        net,
-        w0,
-        x,
-        y,
-        loss=Hinge(power=2, margin=1.0),
-        integrator=integrator,
-        stop=Stop(max_steps=steps),
-        **options,
-    )
+    return replace(stages[-1], steps=int(before[-1]), history=history)
 
 
 def measure_run(
@@ -63,7 +125,7 @@ def measure_run(
     """Train, then count constraints, spectra, overlaps and cusps.
 
     Args:
-        point: activation, L, h, d, seed, steps, learning_rate, final_rate.
+        point: activation, L, h, d, and what :func:`train_hinge` needs.
         x: training inputs, (P, d).
         y: labels -1 or +1, (P,).
         fresh: as many inputs that were not trained on, (P, d).
@@ -71,10 +133,10 @@ def measure_run(
 
     Returns:
         Scalars: n_weights, n_parameters, status, steps_taken, n_delta, misclassified, loss,
-        n_dead (training patterns on which some layer is silent), dead_share (their part of the
-        loss), with ``test`` also test_error. Arrays: history_step, history_n_delta,
-        history_misclassified, history_loss, and overlaps (P,). Where the loss is positive, also
-        what :func:`_spectra` and :func:`_cusps` give.
+        grad_norm (the one that decides on rest), n_dead (training patterns on which some layer is
+        silent), dead_share (their part of the loss), with ``test`` also test_error. Arrays:
+        history_step, history_n_delta, history_misclassified, history_loss, and overlaps (P,).
+        Where the loss is positive, also what :func:`_spectra` and :func:`_cusps` give.
     """
     from symscape.landscape import constraints, delta
     from symscape.networks import FullyConnected
@@ -92,6 +154,7 @@ def measure_run(
         "n_delta": counts.n_delta,
         "misclassified": counts.misclassified,
         "loss": counts.loss,
+        "grad_norm": result.grad_norm,
         "n_dead": int(silent_patterns(net, result.w, x).sum()),
         "dead_share": share_of_silent(net, result.w, x, y),
         "history_step": result.history["step"],
