@@ -16,7 +16,7 @@ from symscape.lab import build_report
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 PAGES = ("index.html", "experiments/sample-jump.html", "experiments/demo-line.html")
-SIZES = {"desk": (1280, 900), "phone": (390, 844)}
+SIZES = {"desk": (1280, 900), "wide": (1600, 1000), "phone": (390, 844)}
 
 pytestmark = pytest.mark.browser
 
@@ -96,6 +96,42 @@ def test_a_page_loads_from_disk_without_complaint_or_network(
         )
         assert width <= seen
         assert seen == SIZES[size][0]
+
+
+BESIDE = """() => { const box = e => e.getBoundingClientRect();
+    const [plot, claim] = [box(document.querySelector('#figure-jump .plot')),
+        box(document.getElementById('ch98.fig6.jump-height'))];
+    return {right: claim.left >= plot.right, level: claim.top < plot.bottom,
+        below: claim.top >= plot.bottom && claim.left <= plot.left + 1,
+        seen: plot.top < window.innerHeight}; }"""
+
+
+def test_a_claim_stands_beside_its_figure_and_below_it_on_a_phone(
+    browser: Any, report: Path
+) -> None:
+    page = report / "experiments/sample-jump.html"
+    with Visit(browser, page, size="wide") as visit:
+        wide = visit.page.evaluate(BESIDE)
+        assert (wide["right"], wide["level"], wide["seen"]) == (True, True, True)
+    with Visit(browser, page, size="phone") as visit:
+        assert visit.page.evaluate(BESIDE)["below"]
+
+
+def test_a_drawing_of_the_index_leads_to_its_figure(browser: Any, report: Path) -> None:
+    with Visit(browser, report / "index.html", size="phone") as visit:
+        sketch = visit.page.locator("svg.sketch")
+        assert sketch.count() == 1
+        assert sketch.bounding_box()["width"] > 300
+        visit.page.click("a.drawing")
+        visit.page.wait_for_url("**/experiments/sample-jump.html#figure-jump")
+
+
+def test_a_report_on_one_experiment_opens_at_its_page(browser: Any, tmp_path: Path) -> None:
+    with filled(tmp_path) as store:
+        index = build_report(store, tmp_path / "one page", experiments=["sample-jump"])
+    with Visit(browser, index) as visit:
+        visit.page.wait_for_url("**/experiments/sample-jump.html")
+        assert visit.page.locator("h1").inner_text().startswith("The number of unsatisfied")
 
 
 def test_figures_have_traces_with_points(browser: Any, report: Path) -> None:
@@ -203,7 +239,7 @@ def test_controls_have_names(browser: Any, report: Path) -> None:
         with Visit(browser, report / page) as visit:
             nameless = visit.page.eval_on_selector_all(
                 "button, a[href], figure, section, [role=img], [role=region]",
-                """all => all.filter(e => !(e.innerText.trim() || e.getAttribute('aria-label')
+                """all => all.filter(e => !((e.innerText ?? "").trim() || e.getAttribute('aria-label')
                     || e.getAttribute('aria-labelledby'))).map(e => e.outerHTML.slice(0, 80))""",
             )
             assert nameless == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from xml.etree import ElementTree
 
 import numpy as np
 import plotly.graph_objects as go
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from symscape.lab import Axis, Figure
 from symscape.lab._report._palette import SERIES, palette
 from symscape.lab._report._plot import plot
+from symscape.lab._report._sketch import sketch
 
 
 def figure(x: Axis | None = None, y: Axis | None = None, **options: bool) -> Figure:
@@ -182,6 +185,74 @@ def test_a_logarithmic_range_is_given_in_decades() -> None:
     one = figure(Axis("P", log=True, range=(10, 1000))).measured("a", 100, 1)
     assert plot(one)[0]["layout"]["xaxis"]["range"] == [1, 3]
     assert plot(one)[0]["layout"]["xaxis"]["title"]["text"] == "<i>P</i>"
+
+
+def test_an_error_bar_that_reaches_zero_does_not_squeeze_a_logarithmic_axis() -> None:
+    one = figure(y=Axis("loss", log=True)).measured("a", [1, 2], [0.1, 1.0], [0.0999999, 0.5])
+    low, high = plot(one)[0]["layout"]["yaxis"]["range"]
+    assert np.log10(0.1 / 3) - 0.15 < low < np.log10(0.1 / 3)
+    assert np.log10(1.5) < high < np.log10(1.5) + 0.15
+
+
+# -- the small drawings of the index -----------------------------------------------------------
+
+
+def drawn(one: Figure) -> ElementTree.Element:
+    return ElementTree.fromstring(str(sketch(one)))
+
+
+def numbers(path: ElementTree.Element) -> np.ndarray:
+    """Absolute coordinates of a path of M and L commands, (points, 2)."""
+    return np.array(re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", path.attrib["d"]), dtype=float)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_sketch_holds_every_kind_of_series(ordered: bool) -> None:
+    one = everything(ordered=ordered)
+    kinds = [group.attrib["class"] for group in drawn(one).iter("g")]
+    assert len(kinds) == len(one.series)
+    assert kinds[-1] == "thesis"  # on top
+    named = {*re.findall(r"var\((--[\w-]+)\)", str(sketch(one)))}
+    assert named <= set(palette("light"))
+
+
+def test_a_sketch_places_numbers_where_its_ticks_are() -> None:
+    one = figure(Axis("P", log=True), Axis("loss", range=(0.0, 4.0)))
+    one.measured("a", [1, 10, 100], [1, 3, 2], mode="lines")
+    root = drawn(one)
+    ticks = {(text.text, "class" in text.attrib): text.attrib for text in root.iter("text")}
+    [line] = [p for p in root.iter("path") if p.attrib["class"] == "line"]
+    x, y = numbers(line).T
+    below = [float(ticks[v, False]["x"]) for v in ("1", "10", "100")]
+    # The labels at the side stand four pixels below the middle of their line.
+    beside = [float(ticks[v, True]["y"]) - 4 for v in "132"]
+    assert below == pytest.approx(x.tolist(), abs=0.11)
+    assert beside == pytest.approx(y.tolist(), abs=0.11)
+
+
+@given(st.lists(st.tuples(st.floats(-1e9, 1e9), st.floats(1e-9, 1e9)), max_size=30), st.booleans())
+def test_a_sketch_stays_in_its_frame(points: list[tuple[float, float]], log: bool) -> None:
+    x, y = np.array(points).reshape(-1, 2).T
+    root = drawn(figure(y=Axis("loss", log=log)).measured("a", x, y))
+    _, _, width, height = map(float, root.attrib["viewBox"].split())
+    for text in root.iter("text"):
+        assert 0 <= float(text.attrib["x"]) <= width
+        assert 0 <= float(text.attrib["y"]) <= height
+    for path in (p for p in root.iter("path") if "marks" in p.attrib["class"]):
+        assert np.all((numbers(path) >= 0) & (numbers(path) <= [width, height]))
+    assert len(list(root.iter("text"))) <= 14
+
+
+def test_a_sketch_of_many_points_is_small() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 100_000))
+    one = figure().measured("cloud", *x).measured("walk", np.arange(100_000), x[0], mode="lines")
+    assert len(sketch(one)) < 8000
+
+
+def test_a_sketch_breaks_its_line_where_a_number_is_missing() -> None:
+    one = figure().measured("a", [1, 2, 3, 4, 5], [1, 2, np.nan, 4, 5], mode="lines")
+    [line] = [p for p in drawn(one).iter("path") if p.attrib["class"] == "line"]
+    assert re.sub(r"[^ML]", "", line.attrib["d"]) == "MLML"
 
 
 # -- colors ------------------------------------------------------------------------------------

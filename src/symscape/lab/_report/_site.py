@@ -32,8 +32,9 @@ def build_report(
 
     The folder holds ``index.html``, a page per experiment under ``experiments/``, the data of each
     figure under ``data/``, ``claims.json`` and ``assets/``.  It opens from disk without a server
-    or a network.  The same store gives the same bytes, but for ``assets/made.js``, which holds the
-    time of making.  An older report in ``out_dir`` is replaced as a whole.
+    or a network.  The index of a report on one experiment leads to its page.  The same store gives
+    the same bytes, but for ``assets/made.js``, which holds the time of making.  An older report in
+    ``out_dir`` is replaced as a whole.
 
     Args:
         store: the store.
