@@ -37,6 +37,26 @@ def constant():
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, 3))
     model[1].weight.data.zero_()
     return model
+class Changed(nn.Module):
+    def __init__(self, change):
+        super().__init__()
+        self.lenet, self.change = lenet(), change
+    def forward(self, x):
+        return self.change(self.lenet(x))
+def classes():
+    return Changed(lambda f: f.argmax(1))
+def decisions():
+    return Changed(lambda f: f > 0)
+def huge():
+    return Changed(lambda f: 2.0**100 * f)
+def tiny():
+    return Changed(lambda f: 2.0**-100 * f)
+def shifted():
+    return Changed(lambda f: f + 1e30)
+def enormous():
+    return Changed(lambda f: 1e200 * f.double())
+def vanishing():
+    return Changed(lambda f: 1e-200 * f.double())
 class Rare(nn.Module):
     def forward(self, x):
         return (x.mean((1, 2, 3)) - 0.2).relu()
@@ -87,6 +107,7 @@ def test_it_prints_the_stability_and_its_place(run):
         (["--model", "nets:lenet", "--data", "mnist-sample", "--delta", "9"], "above T_max"),
         (["--model", "nets:lenet", "--data", "nowhere"], "nowhere"),
         (["--model", "broken:f"], "cannot be imported: SyntaxError"),
+        (["--model", "nets:classes", "--data", "mnist-sample"], "as class numbers are"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(run, arguments, words):
@@ -114,6 +135,11 @@ def nets(tmp_path, monkeypatch):
         ("Picky", r"shape \(1, 28, 28\) and torch.float32: AssertionError: three channels"),
         ("undefined", "NaN or infinite"),
         ("constant", "same output for all images"),
+        ("shifted", "same output for all images"),
+        ("classes", r"gives torch.int64, as class numbers are; allowed: floating point"),
+        ("decisions", r"gives torch.bool"),
+        ("enormous", r"outputs of \de\+19\d, whose squares leave the range"),
+        ("vanishing", r"outputs of \de-20\d, whose squares leave the range"),
         ("Rare", "most pairs of images"),
     ],
 )
@@ -136,6 +162,16 @@ def test_models_of_other_dtypes_and_shapes_and_few_images(nets, model):
     numbers = [v for v in dataclasses.asdict(found.stability).values() if isinstance(v, float)]
     assert all(map(math.isfinite, [*numbers, found.expected_error]))
     assert found.stability.R > 0
+
+
+@pytest.mark.parametrize("model", ["huge", "tiny"])
+def test_the_scale_of_the_outputs_does_not_matter(nets, model):
+    found, usual = (
+        classifier_stability(f"{nets}:{name}", "mnist-sample", count=40).stability
+        for name in (model, "lenet")
+    )
+    for name in ("D", "G", "R"):
+        assert getattr(found, name) == pytest.approx(getattr(usual, name), rel=1e-4)
 
 
 def test_help_shows_an_example(run):

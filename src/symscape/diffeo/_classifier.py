@@ -16,6 +16,7 @@ from symscape.diffeo._stability import Distances, Stability, measure_distances
 
 __all__ = ["ClassifierStability", "classifier_stability", "load_classifier", "place"]
 
+_FARTHEST = 1e150  # from 1, up or down: its square is a float64
 _LEAST_IMAGES = 3  # so that D and G are defined, see Stability
 
 
@@ -59,8 +60,8 @@ def classifier_stability(
 
     Raises:
         ValueError: a model that cannot be loaded, does not fit the images, or whose output is
-            constant or not a number; too few images; missing data; a deformation outside the
-            acceptable region.
+            constant, no number, or a class number; too few images; missing data; a deformation
+            outside the acceptable region.
 
     Source: Ch. 4, Fig. 3 to 5.
     """
@@ -116,12 +117,20 @@ def _try_out(classifier: nn.Module, images: Tensor, name: str) -> None:
         warnings.simplefilter("ignore")  # the measurement warns
         try:
             with probing(classifier, "running"):
-                classifier(images)
+                outputs = classifier(images)
         except Exception as error:  # the model runs whatever it contains
             raise ValueError(
                 f"model: {name} does not take images of shape {tuple(images.shape[1:])} and "
                 f"{images.dtype}: {_in_words(error)}"
             ) from error
+    if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+        return  # the measurement says so
+    largest = float(outputs.abs().max())
+    if _FARTHEST < largest < math.inf or 0 < largest < 1 / _FARTHEST:
+        raise ValueError(
+            f"model: {name} gives outputs of {largest:.1g}, whose squares leave the range of "
+            f"numbers; allowed: {1 / _FARTHEST:.0e} to {_FARTHEST:.0e}"
+        )
 
 
 def _in_words(error: Exception) -> str:

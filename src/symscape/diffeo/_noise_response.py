@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from symscape.diffeo._noise import noise
 from symscape.diffeo._normals import sample_seeds
-from symscape.diffeo._probing import probing
+from symscape.diffeo._probing import check_repeatable, probing
 
 __all__ = ["noise_response"]
 
@@ -40,7 +40,8 @@ def noise_response(
         (len(norms),), float64; NaN where most pairs of images have the same output.
 
     Raises:
-        ValueError: fewer than two images; norms that are not positive numbers.
+        ValueError: fewer than two images; norms that are not positive numbers; a model whose
+            output changes between calls or is not floating point.
 
     Source: Ch. 4, Fig. 11.
     """
@@ -54,7 +55,8 @@ def noise_response(
     exact = copy.deepcopy(model).double()
     x = images.double()
     seeds = sample_seeds(seed, len(x), device=x.device)
-    with probing(exact, statistics):
+    with probing(exact, statistics) as may_drop:
+        check_repeatable(exact, x[:2], may_drop)
         f = exact(x).reshape(len(x), -1)
         scale = torch.cdist(f, f).square().median()
         response = []

@@ -91,7 +91,8 @@ class _DropoutCalls(TorchFunctionMode):
 
 
 def check_repeatable(model: nn.Module, images: Tensor, may_drop: bool) -> None:
-    """Raise ValueError where two calls on the same images give different outputs.
+    """Raise ValueError where outputs are not one floating point row per image, or where two calls
+    on the same images differ.
 
     Args:
         model: in evaluation mode.
@@ -107,6 +108,11 @@ def check_repeatable(model: nn.Module, images: Tensor, may_drop: bool) -> None:
         given = f"shape {tuple(first.shape)}" if isinstance(first, Tensor) else type(first).__name__
         raise ValueError(
             f"model: gives {given} for {len(images)} images; allowed: a tensor with one row each"
+        )
+    if not first.is_floating_point():
+        raise ValueError(
+            f"model: gives {first.dtype}, as class numbers are; allowed: floating point, for "
+            "example one number per class before the largest is looked for"
         )
     if not torch.equal(first.nan_to_num(), second.nan_to_num()):
         raise ValueError(
@@ -138,7 +144,7 @@ class Taps:
 
     def _keeper(self, name: str) -> Any:
         def keep(module: nn.Module, inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and output.ndim > 0:
+            if isinstance(output, Tensor) and output.ndim > 0 and output.is_floating_point():
                 first = f"{name} (module)" if name == "output" else name
                 label, calls = first, 1
                 while label in self.values:  # a module that is called again

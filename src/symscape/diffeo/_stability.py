@@ -217,7 +217,8 @@ def measure_distances(
 
     Raises:
         ValueError: images that are not floating point; a temperature outside the acceptable
-            region; a model whose output changes between calls; an unknown layer;
+            region; a model whose output changes between calls or is not floating point; an unknown
+            layer;
             batches of a single image with ``statistics="batch"``.
 
     Warns:
@@ -283,13 +284,13 @@ class _Collector:
     def __init__(self, components: bool) -> None:
         self._components = components
         self._f: dict[str, list[Tensor]] = {}
-        self._parts: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self._parts: dict[str, list[tuple[Tensor, ...]]] = {}
 
     def add(self, f: dict[str, Tensor], moved: dict[str, Tensor], noisy: dict[str, Tensor]) -> None:
         for name, value in f.items():
-            pair = ((moved[name] - value).square(), (noisy[name] - value).square())
+            pair = tuple(_wide(other[name] - value).square() for other in (moved, noisy))
             if not self._kept(name):
-                pair = tuple(part.sum(1, dtype=torch.float64).cpu() for part in pair)  # type: ignore[assignment]
+                pair = tuple(part.sum(1, dtype=torch.float64).cpu() for part in pair)
             self._f.setdefault(name, []).append(value)
             self._parts.setdefault(name, []).append(pair)
 
@@ -308,10 +309,19 @@ class _Collector:
         return found
 
 
+def _wide(values: Tensor) -> Tensor:
+    """The values in float64 where their squares would leave the range of their dtype: a network is
+    as stable whatever the scale of its outputs."""
+    info, largest = torch.finfo(values.dtype), float(values.abs().max())
+    inside = info.tiny**0.25 < largest < info.max**0.25
+    return values if inside or largest == 0 else values.double()
+
+
 def _between(f: Tensor) -> Tensor:
     """Squared distances of all pairs, (B, B), float64; exactly 0 on the diagonal."""
+    f = _wide(f)
     # around the mean, so that little is lost where the images are close to each other
-    f = f - f.mean(0)
+    f = _wide(f - f.mean(0))
     gram = (f @ f.mT).to("cpu", torch.float64)
     squares = gram.diagonal()
     pairs = (squares[:, None] + squares[None, :] - 2.0 * gram).clamp_min(0.0)
