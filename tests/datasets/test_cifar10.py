@@ -1,5 +1,7 @@
+import gzip
 import pickle
 import pickletools
+import re
 import subprocess
 import sys
 
@@ -132,6 +134,56 @@ def test_truncated_binary_batch_is_an_error(cifar, tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"data_batch_2\.bin: truncated, .* no multiple of 3073"):
         load("cifar10")
+
+
+@pytest.mark.parametrize("write", [write_npz, write_binary, write_python])
+def test_compressed_files_are_read(cifar, tmp_path, write):
+    write(tmp_path / "data", *cifar)
+    for path in [path for path in (tmp_path / "data").rglob("*") if path.is_file()]:
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    assert np.array_equal(load("cifar10").images, cifar[0])
+
+
+PAGE = b"<!DOCTYPE html><html><body>Moved</body></html>"
+
+
+@pytest.mark.parametrize("write", [write_npz, write_binary, write_python])
+@pytest.mark.parametrize("change", [lambda _: PAGE, lambda content: content[: len(content) // 2]])
+def test_files_are_checked_when_they_are_located(cifar, tmp_path, write, change):
+    write(tmp_path / "data", *cifar)
+    path = max(path for path in (tmp_path / "data").rglob("*") if path.is_file())
+    path.write_bytes(change(path.read_bytes()))
+    for ask in (resolve, load):
+        with pytest.raises(ValueError, match=re.escape(path.name)):
+            ask("cifar10")
+
+
+@pytest.mark.parametrize("write", [write_npz, write_binary, write_python])
+def test_labels_are_classes(cifar, tmp_path, write):
+    write(tmp_path / "data", cifar[0], cifar[1] + 1)
+    for ask in (resolve, load):
+        with pytest.raises(ValueError, match=r"labels are from \d to 10; allowed .* 0 to 9"):
+            ask("cifar10")
+
+
+@pytest.mark.parametrize(
+    ("replaced", "sentence"),
+    [
+        ({"test_images": np.zeros((N, 3, 32, 32), np.uint8)}, r"uint8 \(4, 3, 32, 32\) beside"),
+        ({"train_images": np.zeros((5 * N, 32, 32, 3))}, r"float64 \(20, 32, 32, 3\) beside"),
+        ({"train_labels": np.zeros(5 * N - 1, np.uint8)}, r"labels of shape \(19,\)"),
+    ],
+)
+def test_headers_of_the_npz_are_checked_when_it_is_located(cifar, tmp_path, replaced, sentence):
+    write_npz(tmp_path / "data", *cifar)
+    path = tmp_path / "data/cifar10/cifar10.npz"
+    with np.load(path) as arrays:
+        content = {**arrays, **replaced}
+    np.savez_compressed(path, **content)
+    for ask in (resolve, load):
+        with pytest.raises(ValueError, match=sentence):
+            ask("cifar10")
 
 
 def test_npz_without_an_array_is_an_error(cifar, tmp_path):

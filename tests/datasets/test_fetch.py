@@ -228,3 +228,18 @@ def test_known_mirrors_are_encrypted_and_several():
     mirrors = _catalogue.CATALOGUE["mnist"].mirrors
     assert len(set(mirrors)) >= 3
     assert all(mirror.startswith("https://") and mirror.endswith("/") for mirror in mirrors)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_to_another_place_stays_a_link(mirror, tmp_path, exists):
+    place, folder = tmp_path / "disk" / "digits", tmp_path / "here"
+    folder.mkdir()
+    (folder / "mnist").symlink_to(place)
+    if exists:
+        place.mkdir(parents=True)
+    source = fetch("mnist", folder, mirrors=[mirror().url])
+    assert source.n == 60
+    assert (folder / "mnist").is_symlink()
+    assert {path.name for path in place.iterdir()} == {f"{name}.gz" for name in OFFICIAL_FILES}
+    assert [path.name for path in folder.iterdir()] == ["mnist"]
+    assert [path.name for path in place.parent.iterdir()] == ["digits"]

@@ -108,6 +108,57 @@ def test_contradictory_files_are_an_error(tmp_path, small_digits):
         load("mnist")
 
 
+HTML = b"<!DOCTYPE html><html><body>Moved</body></html>"
+
+
+def gzipped(content):
+    return gzip.compress(content, mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "sentence"),
+    [
+        ("train-images-idx3", lambda _: HTML, r"magic number .* begins with b'<!DOCTYPE html>'"),
+        ("t10k-images-idx3", lambda _: gzipped(HTML), "magic number"),
+        ("train-labels-idx1", lambda _: HTML, "magic number"),
+        ("train-images-idx3", lambda c: gzipped(gzip.decompress(c)[:-1]), "truncated"),
+        ("t10k-labels-idx1", lambda c: gzipped(gzip.decompress(c) + b"0"), "too long"),
+        ("t10k-images-idx3", lambda c: c[:-20], "damaged or truncated gzip file"),
+        ("t10k-images-idx3", lambda _: b"", "0 bytes are too few"),
+        (
+            "train-images-idx3",
+            lambda _: idx_bytes(np.zeros((40, 32, 32), np.uint8)),
+            r"shape \(40, 32, 32\).*allowed are \(n, 28, 28\)",
+        ),
+        (
+            "train-images-idx3",
+            lambda _: idx_bytes(np.zeros(40, np.uint8)),
+            r"shape \(40,\) beside labels",
+        ),
+        ("t10k-labels-idx1", lambda _: idx_bytes(np.full(20, 10, np.uint8)), "from 0 to 9"),
+    ],
+)
+def test_files_are_checked_when_they_are_located(tmp_path, small_digits, file, change, sentence):
+    """So that a sweep stops with a sentence before its first point."""
+    path = small_digits(tmp_path / "data" / "mnist") / f"{file}-ubyte.gz"
+    path.write_bytes(change(path.read_bytes()))
+    for ask in (resolve, load):
+        with pytest.raises(ValueError, match=f"{file[:5]}.*{sentence}"):
+            ask("mnist")
+    [record] = [record for record in list_sources() if record.name == "mnist"]
+    assert (record.status, record.n) == ("damaged", None)
+    assert file[:5] in record.note
+
+
+def test_a_set_without_images_is_not_found(tmp_path):
+    folder = tmp_path / "data" / "fashion_mnist"
+    folder.mkdir(parents=True)
+    (folder / "images-idx3-ubyte").write_bytes(idx_bytes(np.zeros((0, 28, 28), np.uint8)))
+    (folder / "labels-idx1-ubyte").write_bytes(idx_bytes(np.zeros(0, np.uint8)))
+    with pytest.raises(ValueError, match="labels are none"):
+        resolve("fashion-mnist")
+
+
 def test_unknown_name_suggests_the_nearest():
     with pytest.raises(ValueError, match="unknown data set 'minst'; did you mean 'mnist'"):
         resolve("minst")

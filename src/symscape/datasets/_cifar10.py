@@ -4,38 +4,54 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from symscape.datasets._idx import check_labels
+
+_PARTS = ("train", "test")
 _PIXELS = 3 * 32 * 32
 _RECORD = 1 + _PIXELS
 
 
-def count(files: tuple[Path, ...]) -> int:
-    """Number of images, training and test together, in the files of one layout."""
-    if files[0].suffix == ".npz":
-        with np.load(files[0], allow_pickle=False) as content:
-            return len(content["train_labels"]) + len(content["test_labels"])
-    if files[0].suffix == ".bin":
-        return sum(path.stat().st_size // _RECORD for path in files)
-    return sum(len(_read_python_batch(path)[1]) for path in files)
-
-
-def read_cifar10(files: tuple[Path, ...]) -> tuple[np.ndarray, np.ndarray, int]:
-    """Images (n, 32, 32, 3) and labels (n,), uint8, training part first, and its size.
+def cifar10_count(files: Sequence[Path], contents: Iterable[bytes]) -> int:
+    """Number of images, training and test together, in the files of one layout, once checked.
 
     Args:
         files: `(cifar10.npz,)`, or the five training batches and the test batch, binary or Python.
+        contents: Their decompressed bytes, in the same order.
 
     Raises:
         ValueError: A file is damaged, truncated, or not what its name says.
     """
-    if files[0].suffix == ".npz":
-        return _read_npz(files[0])
-    read = _read_binary_batch if files[0].suffix == ".bin" else _read_python_batch
-    batches = [read(path) for path in files]
+    if _plain(files[0]).suffix == ".npz":
+        (content,) = contents
+        return _npz_count(content, files[0])
+    return sum(len(labels) for _, labels in _batches(files, contents))
+
+
+def cifar10_images(
+    files: Sequence[Path], contents: Iterable[bytes]
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Images (n, 32, 32, 3) and labels (n,), uint8, training part first, and its size.
+
+    Arguments and errors are those of `cifar10_count`.
+    """
+    if _plain(files[0]).suffix == ".npz":
+        (content,) = contents
+        _npz_count(content, files[0])
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            images, labels = (
+                np.concatenate([arrays[f"{part}_{kind}"] for part in _PARTS])
+                for kind in ("images", "labels")
+            )
+            return images, labels.astype(np.uint8), len(arrays["train_labels"])
+    batches = list(_batches(files, contents))
     images = np.concatenate([images for images, _ in batches])
     labels = np.concatenate([labels for _, labels in batches])
     planes = images.reshape(-1, 3, 32, 32)
@@ -43,23 +59,60 @@ def read_cifar10(files: tuple[Path, ...]) -> tuple[np.ndarray, np.ndarray, int]:
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels, n_train
 
 
-def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
-    with np.load(path, allow_pickle=False) as content:
-        names = ("train_images", "test_images", "train_labels", "test_labels")
-        missing = [name for name in names if name not in content]
-        if missing:
-            raise ValueError(f"{path}: no array called {', '.join(missing)}")
-        train_images, test_images, train_labels, test_labels = (content[name] for name in names)
-    images = np.concatenate([train_images, test_images])
-    labels = np.concatenate([train_labels, test_labels])
-    return images, labels.astype(np.uint8), len(train_labels)
+def _plain(path: Path) -> Path:
+    """The path without the suffix of a compressed file."""
+    return path.with_name(path.name.removesuffix(".gz"))
 
 
-def _read_binary_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-    if content.size == 0 or content.size % _RECORD:
-        raise ValueError(f"{path}: truncated, {content.size} bytes is no multiple of {_RECORD}")
-    records = content.reshape(-1, _RECORD)
+def _npz_count(content: bytes, path: Path) -> int:
+    """Check the labels, and the headers of the images, which are not read."""
+    n = 0
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            names = [f"{part}_{kind}" for kind in ("images", "labels") for part in _PARTS]
+            missing = [name for name in names if name not in arrays]
+            if missing:
+                raise ValueError(f"no array called {', '.join(missing)}")
+            for part in _PARTS:
+                labels = arrays[f"{part}_labels"]
+                with arrays.zip.open(f"{part}_images.npy") as file:
+                    shape, dtype = _header(file)
+                if dtype != np.uint8 or shape != (*labels.shape, 32, 32, 3) or labels.ndim != 1:
+                    raise ValueError(
+                        f"images are {dtype} {shape} beside labels of shape {labels.shape}, not "
+                        f"uint8 (n, 32, 32, 3) and (n,)"
+                    )
+                check_labels(path, labels)
+                n += len(labels)
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, TypeError) as error:
+        raise ValueError(f"{path}: not CIFAR-10 as one npz file ({error})") from error
+    return n
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+    shape, _, dtype = read[np.lib.format.read_magic(file)[0]](file)
+    return shape, dtype
+
+
+def _batches(
+    files: Sequence[Path], contents: Iterable[bytes]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    read = _binary_batch if _plain(files[0]).suffix == ".bin" else _python_batch
+    size = 0
+    for path, content in zip(files, contents, strict=True):
+        images, labels = read(content, path)
+        check_labels(path, labels)
+        size = size or len(labels)
+        if len(labels) != size:
+            raise ValueError(f"{path}: {len(labels)} images, where {files[0].name} has {size}")
+        yield images, labels
+
+
+def _binary_batch(content: bytes, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    if len(content) == 0 or len(content) % _RECORD:
+        raise ValueError(f"{path}: truncated, {len(content)} bytes is no multiple of {_RECORD}")
+    records = np.frombuffer(content, dtype=np.uint8).reshape(-1, _RECORD)
     return records[:, 1:], records[:, 0]
 
 
@@ -83,12 +136,13 @@ class _ArraysOnly(pickle.Unpickler):
         return getattr(np, name)
 
 
-def _read_python_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _python_batch(content: bytes, path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
-        batch = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        batch = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
         images, labels = batch[b"data"], np.asarray(batch[b"labels"], dtype=np.uint8)
-    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, IndexError) as error:
+        shape, dtype = images.shape, images.dtype
+    except Exception as error:  # bytes that are no pickle can raise anything
         raise ValueError(f"{path}: not a batch of CIFAR-10 ({error})") from error
-    if images.dtype != np.uint8 or images.shape != (len(labels), _PIXELS):
-        raise ValueError(f"{path}: images are {images.dtype} {images.shape}, not (n, {_PIXELS})")
+    if dtype != np.uint8 or shape != (len(labels), _PIXELS):
+        raise ValueError(f"{path}: images are {dtype} {shape}, not (n, {_PIXELS})")
     return images, labels

@@ -75,6 +75,7 @@ def fetch(
     target = Path(folder or user_data_folder()) / item.folders[0]
     files = tuple(target / f"{file}.gz" for file, _ in item.checksums)
     if not all(_is(path, sha256) for path, (_, sha256) in zip(files, item.checksums, strict=True)):
+        target = target.resolve()  # a link may lead to another disk: files are made ready there
         incoming = target.with_name(target.name + ".incoming")
         incoming.mkdir(parents=True, exist_ok=True)
         download = _Download(timeout, pause, progress or (lambda *_: None))

@@ -11,10 +11,12 @@ import gzip
 import math
 import struct
 import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+IMAGE_SHAPE = (28, 28)
 IMAGES_MAGIC = 2051
 LABELS_MAGIC = 2049
 _UNSIGNED_BYTE = 0x08
@@ -55,7 +57,8 @@ def idx_shape(header: bytes, path: Path) -> tuple[int, ...]:
     if magic >> 8 != _UNSIGNED_BYTE or n_dimensions == 0:
         raise ValueError(
             f"{path}: magic number {magic} is not that of an idx file of unsigned bytes "
-            f"(allowed: {LABELS_MAGIC} for labels, {IMAGES_MAGIC} for images)"
+            f"(allowed: {LABELS_MAGIC} for labels, {IMAGES_MAGIC} for images); the file begins "
+            f"with {header[:15]!r}"
         )
     end = 4 + 4 * n_dimensions
     if len(header) < end:
@@ -88,6 +91,38 @@ def read_idx(path: str | Path) -> np.ndarray:
         ValueError: Wrong magic number, truncated or over-long data, damaged gzip stream.
     """
     return parse_idx(read_bytes(Path(path)), Path(path))
+
+
+def image_parts(
+    files: Sequence[Path], contents: Iterable[bytes]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Images (n, 28, 28) and labels (n,) of each part, from the decompressed bytes of its files.
+
+    Args:
+        files: In turn the file of a part's images and that of its labels.
+        contents: Their bytes, in the same order.
+
+    Raises:
+        ValueError: A file is no idx file or truncated; a part has no images, images of another
+            size, or other labels than one from 0 to 9 for each image.
+    """
+    arrays = [parse_idx(content, path) for path, content in zip(files, contents, strict=True)]
+    parts = list(zip(arrays[::2], arrays[1::2], strict=True))
+    for path, (images, labels) in zip(files[::2], parts, strict=True):
+        if images.ndim != 3 or images.shape[1:] != IMAGE_SHAPE or labels.shape != images.shape[:1]:
+            raise ValueError(
+                f"{path}: shape {images.shape} beside labels of shape {labels.shape}; "
+                f"allowed are (n, {IMAGE_SHAPE[0]}, {IMAGE_SHAPE[1]}) and (n,)"
+            )
+        check_labels(path, labels)
+    return parts
+
+
+def check_labels(path: Path, labels: np.ndarray) -> None:
+    """Raise a ValueError unless there are labels, and all are classes from 0 to 9."""
+    if len(labels) == 0 or labels.min() < 0 or labels.max() > 9:
+        found = f"from {labels.min()} to {labels.max()}" if len(labels) else "none"
+        raise ValueError(f"{path}: its labels are {found}; allowed are classes from 0 to 9")
 
 
 def idx_bytes(array: np.ndarray) -> bytes:

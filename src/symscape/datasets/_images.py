@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from symscape.datasets._cifar10 import read_cifar10
-from symscape.datasets._idx import read_idx
+from symscape.datasets._cifar10 import cifar10_images
+from symscape.datasets._idx import image_parts, read_bytes
 from symscape.datasets._sources import DataSource, locate
 
 
@@ -42,29 +41,11 @@ def load(name: str = "auto") -> ImageSet:
         ValueError: Unknown name; damaged, truncated or contradictory files.
     """
     source, files = locate(name)
+    contents = (read_bytes(path) for path in files)
     if source.name == "cifar10":
-        images, labels, n_train = read_cifar10(files)
+        images, labels, n_train = cifar10_images(files, contents)
     else:
-        images, labels, n_train = _read_idx_parts(files)
-    if len(images) != len(labels) or labels.max(initial=0) > 9:
-        raise ValueError(
-            f"{source.path}: {len(images)} images and {len(labels)} labels up to "
-            f"{labels.max(initial=0)}; allowed are as many labels as images, from 0 to 9"
-        )
+        parts = image_parts(files, contents)
+        images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        n_train = len(parts[0][1])
     return ImageSet(images, labels, n_train, source)
-
-
-def _read_idx_parts(files: tuple[Path, ...]) -> tuple[np.ndarray, np.ndarray, int]:
-    """Concatenate (images, labels) pairs of idx files; the first pair is the training part."""
-    parts = [
-        (read_idx(images), read_idx(labels)) for images, labels in zip(files[::2], files[1::2])
-    ]
-    for path, (images, labels) in zip(files[::2], parts, strict=True):
-        if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
-            raise ValueError(
-                f"{path}: shape {images.shape} beside labels of shape {labels.shape}; "
-                "allowed are (n, rows, columns) and (n,)"
-            )
-    images = np.concatenate([images for images, _ in parts])
-    labels = np.concatenate([labels for _, labels in parts])
-    return images, labels, len(parts[0][1])

@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
-from symscape.datasets import _cifar10
 from symscape.datasets._catalogue import DataSet, data_set
-from symscape.datasets._idx import idx_shape, read_bytes
+from symscape.datasets._cifar10 import cifar10_count
+from symscape.datasets._idx import image_parts, read_bytes
 
 SEARCH_VARIABLE = "SYMSCAPE_DATA"
 SAMPLE_FOLDER = Path(__file__).parent / "samples" / "mnist"
@@ -108,7 +109,7 @@ def _existing(folder: Path, name: str) -> Path | None:
 
 
 def resolve(name: str = "auto", family: str = "mnist") -> DataSource:
-    """Say which data a name stands for, without loading any image.
+    """Say which data a name stands for, once the headers and sizes of its files are checked.
 
     Args:
         name: A data set's name; `"auto"`: `family` where it is found, else its packaged sample; or
@@ -150,7 +151,11 @@ def _not_found(item: DataSet) -> str:
 
 
 def describe(name: str, files: tuple[Path, ...]) -> DataSource:
-    """The source made of these files (the answer is remembered until a file changes)."""
+    """The source made of these files (the answer is remembered until a file changes).
+
+    Raises:
+        ValueError: A file is damaged, truncated, or not what its name says.
+    """
     return _describe(name, files, tuple(_stamp(path) for path in files))
 
 
@@ -164,9 +169,17 @@ def _describe(
     name: str, files: tuple[Path, ...], stamps: tuple[tuple[int, int], ...]
 ) -> DataSource:
     digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.name.removesuffix('.gz')} {content_sha256(path)}\n".encode())
-    return DataSource(name, files[0].parent, digest.hexdigest(), _count(name, files))
+
+    def contents() -> Iterator[bytes]:
+        for path in files:
+            content = read_bytes(path)
+            name_in_digest = path.name.removesuffix(".gz")
+            digest.update(f"{name_in_digest} {hashlib.sha256(content).hexdigest()}\n".encode())
+            yield content
+
+    # Read once for both: the count, which checks headers, sizes and labels, and the digest.
+    n = _count(name, files, contents())
+    return DataSource(name, files[0].parent, digest.hexdigest(), n)
 
 
 def content_sha256(path: Path) -> str:
@@ -174,9 +187,7 @@ def content_sha256(path: Path) -> str:
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
-def _count(name: str, files: tuple[Path, ...]) -> int:
+def _count(name: str, files: tuple[Path, ...], contents: Iterator[bytes]) -> int:
     if name == "cifar10":
-        return _cifar10.count(files)
-    return sum(
-        idx_shape(read_bytes(path, limit=64), path)[0] for path in files if "labels" in path.name
-    )
+        return cifar10_count(files, contents)
+    return sum(len(labels) for _, labels in image_parts(files, contents))
