@@ -28,17 +28,17 @@ Classes = Literal["parity", "halves"]
 
 def on_one_scale(answer: Callable[[Table], Estimate], rows: Table, judged: Scale) -> Estimate | str:
     """An answer from the images on one scale, with that from the other one in its note."""
-    if not rows:
+    on_scale = {scale: rows.where(scale=scale) for scale in SCALES}
+    if not on_scale[judged]:
         return "No run: are the images on this machine? See `symscape data list`."
     try:
-        found = answer(rows.where(scale=judged)).noted(f"{SCALES[judged].capitalize()}.")
+        found = answer(on_scale.pop(judged)).noted(f"{SCALES[judged].capitalize()}.")
     except NoEstimate as none:
         return str(none)
-    for scale in SCALES:
-        if scale != judged:
-            with suppress(NoEstimate):
-                other = number(answer(rows.where(scale=scale)))
-                found = found.noted(f"With {SCALES[scale]}: {other}.")
+    for scale, others in on_scale.items():
+        with suppress(NoEstimate):
+            if others:
+                found = found.noted(f"With {SCALES[scale]}: {number(answer(others))}.")
     return found
 
 

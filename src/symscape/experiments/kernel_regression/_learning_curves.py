@@ -276,7 +276,7 @@ class LearningCurves(lab.Experiment):
 
     def cost(self, point: lab.Point) -> float:
         n, kernels = point["sizes"][-1], len(point["kernels"])
-        return 0.1 + 1e-10 * n**2 * (PIXELS[point["family"]] + kernels * n)
+        return 0.1 + 3e-11 * n**2 * (PIXELS[point["family"]] + kernels * n)
 
     def measure(self, point: lab.Point) -> lab.Result:
         from symscape.kernels import margin_machine, named, nested_predictions, square_distances
@@ -285,24 +285,26 @@ class LearningCurves(lab.Experiment):
         total, classes = n + point["n_test"], point.get("classes", "parity")
         x, Z = images(point["data"], total, point["seed"], point["scale"], classes)
         squares = square_distances(x[:n]), square_distances(x[:n], x[n:])
-        kernels = [named(name, sigma) for name, sigma in point["kernels"]]
-        found = [
-            nested_predictions(k, x[:n], Z[:n], x[n:], sizes, squares=squares) for k in kernels
-        ]
-        wrong, gaps = [], []
-        for k in kernels[: len(KERNELS)]:
-            gram, across = (k.of_square_distances(s) for s in squares)
-            for m in sizes:
-                machine = margin_machine(k, x[:m], Z[:m], point["C"], gram=gram[:m, :m])
-                wrong.append(np.mean(np.sign(machine.output(across[:m])) != Z[n:]))
-                gaps.append(machine.duality_gap)
+        error, wrong, gaps, factors = [], [], [], []
+        for place, (name, sigma) in enumerate(point["kernels"]):
+            k = named(name, sigma)
+            found = nested_predictions(k, x[:n], Z[:n], x[n:], sizes, squares=squares)
+            error.append(found.mean_square_error(Z[n:]))
+            factors.append((found.factor.jitter, found.factor.condition))
+            del found  # its factor is as large as the Gram matrix
+            if place < len(KERNELS):
+                gram, across = (k.of_square_distances(s) for s in squares)
+                for m in sizes:
+                    machine = margin_machine(k, x[:m], Z[:m], point["C"], gram=gram[:m, :m])
+                    wrong.append(np.mean(np.sign(machine.output(across[:m])) != Z[n:]))
+                    gaps.append(machine.duality_gap)
         shape = len(KERNELS), len(sizes)
         return {
-            "error": np.array([each.mean_square_error(Z[n:]) for each in found]),
+            "error": np.array(error),
             "margin_error": np.reshape(wrong, shape),
             "duality_gap": np.reshape(gaps, shape),
-            "jitter": np.array([each.factor.jitter for each in found]),
-            "condition": np.array([each.factor.condition for each in found]),
+            "jitter": np.array(factors)[:, 0],
+            "condition": np.array(factors)[:, 1],
         }
 
     def figures(self, table: Table, p: LearningCurveParameters) -> list[Figure]:
