@@ -239,7 +239,7 @@ def test_controls_have_names(browser: Any, report: Path) -> None:
         with Visit(browser, report / page) as visit:
             nameless = visit.page.eval_on_selector_all(
                 "button, a[href], figure, section, [role=img], [role=region]",
-                """all => all.filter(e => !((e.innerText ?? "").trim() || e.getAttribute('aria-label')
+                """all => all.filter(e => !(e.innerText?.trim() || e.getAttribute('aria-label')
                     || e.getAttribute('aria-labelledby'))).map(e => e.outerHTML.slice(0, 80))""",
             )
             assert nameless == []

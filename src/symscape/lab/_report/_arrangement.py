@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from symscape.lab._claims import Kind, Status, Verdict
 from symscape.lab._experiment import Experiment
-from symscape.lab._figures import Figure
+from symscape.lab._figures import Figure, Series
 from symscape.lab._report._evidence import Evidence
 
 STATUSES: tuple[Status, ...] = ("reproduced", "not reproduced", "inconclusive")
@@ -130,9 +132,15 @@ class Chapter:
 
 
 def _weight(page: Evidence, figure: Figure) -> tuple[bool, int]:
-    kinds = {series.kind for series in figure.series}
+    ours = any(_is_drawn(figure, s) for s in figure.series if s.kind in ("measured", "histogram"))
+    thesis = any(_is_drawn(figure, s) for s in figure.series if s.kind == "thesis")
     measured = {v.claim.id for v in page.verdicts if v.claim.kind == "measured"}
-    return kinds >= {"thesis", "measured"}, len(measured & set(figure.claims))
+    return ours and thesis, len(measured & set(figure.claims))
+
+
+def _is_drawn(figure: Figure, series: Series) -> bool:
+    # A histogram has one edge more than densities.
+    return bool(np.any(figure.x.shows(series.x[: len(series.y)]) & figure.y.shows(series.y)))
 
 
 def chapters(pages: Sequence[Evidence], titles: Mapping[str, str]) -> list[Chapter]:

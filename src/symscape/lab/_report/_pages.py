@@ -41,13 +41,14 @@ def index(pages: Sequence[Evidence], titles: Mapping[str, str]) -> str:
     """Return index.html; that of a report on one experiment leads to its page."""
     if len(pages) == 1:
         return _render("forward.html.jinja", experiment=pages[0].experiment)
+    ran = [page for page in pages if page.has_results]
     return _render(
         "index.html.jinja",
         root="",
         chapters=chapters(pages, titles),
         tally=tally(pages),
-        profiles=list(dict.fromkeys(page.profile for page in pages if page.profile)),
-        ran=[page.experiment for page in pages if page.has_results],
+        profiles=list(dict.fromkeys(page.profile for page in ran)),
+        ran=[page.experiment for page in ran],
         experiments=len(pages),
         apart={kind: of_kind(pages, kind) for kind in ("exact", "check")},
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from symscape.lab._figures import Axis, Figure, Series
 from symscape.lab._report._palette import SERIES, STEPS
-from symscape.lab._report._typeset import typeset
+from symscape.lab._report._typeset import number, typeset
 
 Json = dict[str, Any]
 Numbers = NDArray[np.float64]
@@ -225,13 +225,20 @@ def _axis(axis: Axis, values: list[tuple[Numbers, Numbers | None]]) -> Json:
     if high - low >= 2:
         layout["dtick"] = max(1, round((high - low) / 8))
     elif high - low >= 0.7:
-        layout["dtick"] = "D2"  # labels at 1, 2 and 5
+        layout |= _one_two_five(low, high)
     if axis.range is not None:
         layout["range"] = [low, high]
     elif any(error is not None for _, error in values) and high > low:
         margin = 0.05 * (high - low)
         layout["range"] = [low - margin, high + margin]
     return layout
+
+
+def _one_two_five(low: float, high: float) -> Json:
+    """Labels at 1, 2 and 5, also beyond the ends; Plotly's own say "5" for 0.5."""
+    exponents = range(math.floor(low) - 1, math.ceil(high) + 2)
+    values = [float(f"{m}e{e}") for e in exponents for m in (1, 2, 5)]
+    return {"tickmode": "array", "tickvals": values, "ticktext": [number(v) for v in values]}
 
 
 def _decades(axis: Axis, values: list[tuple[Numbers, Numbers | None]]) -> tuple[float, float]:
