@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -65,15 +66,28 @@ def test_float32_is_the_rounding_of_float64():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"P": 1}, "P must be at least 2, got 1"),
-        ({"d": 1}, "d must be at least 2, got 1"),
-        ({"P": 0, "centered": False}, "P must be at least 1, got 0"),
+        ({"P": 1}, "P: 1 given; allowed: an integer >= 2"),
+        ({"d": 1}, "d: 1 given; allowed: an integer >= 2"),
+        ({"P": 0, "centered": False}, "P: 0 given; allowed: an integer >= 1"),
+        ({"seed": 0.0}, "seed: 0.0 given; allowed: an integer"),
+        ({"seed": True}, "seed: True given"),
         ({"labels": "fair"}, "labels must be 'alternating' or 'iid', got 'fair'"),
     ],
 )
 def test_wrong_arguments_of_random_sphere(change, message):
     with pytest.raises(ValueError, match=message):
         random_sphere(**({"P": 5, "d": 3, "seed": 0} | change))
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.int32, np.uint8, torch.tensor])
+def test_integers_of_numpy_and_torch_are_integers(integer):
+    """Also as a seed, to which the streams of labels and teachers add large numbers."""
+    P, d, seed = integer(20), integer(4), integer(7)
+    for labels in ("alternating", "iid"):
+        for given, plain in zip(random_sphere(P, d, seed, labels), random_sphere(20, 4, 7, labels)):
+            assert torch.equal(given, plain)
+    for given, plain in zip(teacher(P, d, seed, teacher_seed=seed), teacher(20, 4, 7)):
+        assert torch.equal(given, plain)
 
 
 @pytest.mark.parametrize("radius", [0.0, -1.0, math.inf, math.nan])
@@ -114,10 +128,10 @@ def test_one_teacher_can_serve_several_draws():
     [
         ({"flip": 1.5}, r"flip must be in \[0, 1\], got 1.5"),
         ({"flip": math.nan}, r"flip must be in \[0, 1\]"),
-        ({"hidden": 0}, "hidden must be at least 1"),
-        ({"n_test": 0}, "n_test must be at least 1"),
-        ({"P": 0}, "P must be at least 1"),
-        ({"d": 0}, "d must be at least 1"),
+        ({"hidden": 0}, "hidden: 0 given"),
+        ({"n_test": 0}, "n_test: 0 given"),
+        ({"P": 0}, "P: 0 given"),
+        ({"d": 0}, "d: 0 given"),
     ],
 )
 def test_wrong_arguments_of_teacher(change, message):

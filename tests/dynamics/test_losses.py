@@ -120,7 +120,21 @@ def test_ties_are_not_predictions():
         assert loss.misclassified(zero, one).all()
     assert CrossEntropy().unsatisfied(zero, one).all()
     classes = torch.zeros(3, dtype=torch.long)
-    assert CrossEntropy().misclassified(torch.zeros(3, 2), classes).all()
+    for loss in (CrossEntropy(), MulticlassHinge()):
+        assert loss.misclassified(torch.zeros(3, 2), classes).all()
+
+
+def test_nan_fits_nothing():
+    nan, one = torch.full((3,), math.nan), torch.ones(3)
+    for loss in (Hinge(), Hinge(power=1), SoftHinge(), CrossEntropy(), Square()):
+        assert loss.misclassified(nan, one).all()
+        assert loss.unsatisfied(nan, one).all()
+        assert loss.value(nan, one).isnan().all()
+    classes, outputs = torch.arange(3), torch.eye(3)
+    outputs[0, 0] = outputs[1, 0] = math.nan  # the class's own output, or another one
+    for loss in (CrossEntropy(), MulticlassHinge()):
+        assert loss.misclassified(outputs, classes).tolist() == [True, True, False]
+    assert MulticlassHinge().unsatisfied(outputs, classes)[:2, 0].all()
 
 
 @pytest.mark.parametrize(

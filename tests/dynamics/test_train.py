@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from symscape.datasets import random_sphere
 from symscape.dynamics import (
     Adam,
     CrossEntropy,
@@ -97,6 +98,28 @@ def test_divergence_names_its_step(problem):
     with pytest.raises(FloatingPointError, match=f"diverged.* at step {result.steps} "):
         result.raise_if_diverged()
     before.raise_if_diverged()
+
+
+@pytest.mark.parametrize("loss", [Hinge(), SoftHinge(), CrossEntropy(), MulticlassHinge()])
+def test_a_run_that_diverged_fits_nothing(loss):
+    c = 2 if isinstance(loss, MulticlassHinge) else 1
+    net = FullyConnected(d=10, h=30, L=3, c=c)
+    x, y = random_sphere(200, 10, seed=0, dtype=torch.float32)
+    y = (y > 0).long() if c > 1 else y
+    result = train(
+        net,
+        net.initial_weights(0, dtype=torch.float32),
+        x,
+        y,
+        loss=loss,
+        integrator=GradientDescent(lr=1e30),
+        test=(x, y),
+    )
+    assert result.status == "diverged"
+    assert result.n_delta == 200 * c
+    assert result.misclassified == 200
+    assert result.test_error == 1.0
+    assert result.history["test_error"][-1] == 1.0
 
 
 def test_flow_survives_a_first_step_that_overflows(smooth_problem):

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from symscape.landscape import Trial, find_transition, fit_transition, search_width
+from symscape.networks import FullyConnected
 
 
 def weights(h: int) -> float:
@@ -117,6 +118,29 @@ def test_fit_at_the_smallest_width_is_only_a_bound():
     found = find_transition(lambda h, seed: "sat", weights, guess=10, h_max=20)
     assert found.N_star == weights(1)
     assert found.bound_only
+
+
+def test_one_neuron_may_fit():
+    """No network is narrower: its weights are not asked for, after all the training."""
+    found = find_transition(
+        lambda h, seed: "sat",
+        lambda h: FullyConnected(d=10, h=h, L=1).n_weights,
+        guess=np.int64(3),
+        h_max=np.int64(20),
+    )
+    assert found.N_star == 11
+    assert found.error == pytest.approx(11 / math.sqrt(12))
+    assert set(found.h_star.values()) == {1}
+
+
+def test_wrong_options_are_refused_before_training():
+    def fits(h, seed):
+        raise AssertionError("a network was trained")
+
+    with pytest.raises(ValueError, match="resamples: 1 given; allowed: an integer >= 2"):
+        find_transition(fits, weights, guess=3, h_max=5, resamples=1)
+    with pytest.raises(ValueError, match=r"guess: 2\.5 given; allowed: an integer"):
+        find_transition(fits, weights, guess=2.5, h_max=5)
 
 
 def test_wrong_input_is_named():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from symscape._arguments import integer
 from symscape.datasets._images import load
 from symscape.datasets._pca import remembered_pca
 from symscape.datasets._random import to_sphere
@@ -65,6 +66,8 @@ def mnist_parity(
 
     if pool not in ("all", "train"):
         raise ValueError(f"pool must be 'all' or 'train', got {pool!r}")
+    P, d, seed = integer("P", P), integer("d", d, 1), integer("seed", seed)
+    n_test = None if n_test is None else integer("n_test", n_test)
     found = resolve(source)
     u, labels = _components(f"{found.name}@{found.sha256}", pool, d, whiten)
     order = _interleaved(labels, seed)

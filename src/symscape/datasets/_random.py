@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
+from symscape._arguments import integer
+
 if TYPE_CHECKING:
     import torch
 
@@ -24,9 +26,8 @@ def uniform_sphere(
     Raises:
         ValueError: `P` or `d` below 1, `radius` not positive.
     """
-    radius = math.sqrt(max(d, 0)) if radius is None else radius
-    _check_at_least("P", P, 1)
-    _check_at_least("d", d, 1)
+    P, d = integer("P", P, 1), integer("d", d, 1)
+    radius = math.sqrt(d) if radius is None else radius
     if not (math.isfinite(radius) and radius > 0):
         raise ValueError(f"radius must be positive, got {radius}")
     return to_sphere(_normal(P, d, seed), radius).to(dtype or _float64())
@@ -61,8 +62,7 @@ def random_sphere(
     import torch
 
     smallest = 2 if centered else 1
-    _check_at_least("P", P, smallest)
-    _check_at_least("d", d, smallest)
+    P, d, seed = integer("P", P, smallest), integer("d", d, smallest), integer("seed", seed)
     x = _normal(P, d, seed)
     if centered:
         x = x - x.mean(0)
@@ -101,7 +101,7 @@ def to_sphere(x: torch.Tensor, radius: float) -> torch.Tensor:
 def _normal(P: int, d: int, seed: int) -> torch.Tensor:
     import torch
 
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(integer("seed", seed))
     return torch.randn(P, d, generator=generator, dtype=torch.float64)
 
 
@@ -109,8 +109,3 @@ def _float64() -> torch.dtype:
     import torch
 
     return torch.float64
-
-
-def _check_at_least(name: str, value: int, smallest: int) -> None:
-    if value < smallest:
-        raise ValueError(f"{name} must be at least {smallest}, got {value}")

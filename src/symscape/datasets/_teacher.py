@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from symscape._arguments import integer
 from symscape.datasets._random import uniform_sphere
 
 if TYPE_CHECKING:
@@ -48,18 +49,15 @@ def teacher(
     """
     import torch
 
-    if hidden < 1:
-        raise ValueError(f"hidden must be at least 1, got {hidden}")
-    if n_test < 1:
-        raise ValueError(f"n_test must be at least 1, got {n_test}")
+    P, d, seed = integer("P", P, 1), integer("d", d, 1), integer("seed", seed)
+    hidden, n_test = integer("hidden", hidden, 1), integer("n_test", n_test, 1)
+    teacher_seed = seed if teacher_seed is None else integer("teacher_seed", teacher_seed)
     if not 0.0 <= flip <= 1.0:
         raise ValueError(f"flip must be in [0, 1], got {flip}")
     # Streams apart from each other: the teacher does not depend on the number of points.
     x_train = uniform_sphere(P, d, seed)
     x_test = uniform_sphere(n_test, d, seed + 2**34)
-    weights = torch.Generator().manual_seed(
-        (seed if teacher_seed is None else teacher_seed) + 2**33
-    )
+    weights = torch.Generator().manual_seed(teacher_seed + 2**33)
     A = 2.0 / d**0.5 * torch.randn(hidden, d, generator=weights, dtype=torch.float64)
     w = torch.randn(hidden, generator=weights, dtype=torch.float64)
 

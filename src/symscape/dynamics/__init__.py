@@ -6,6 +6,7 @@ from symscape.dynamics._ensemble import train_ensemble
 from symscape.dynamics._euler_thesis import EulerThesis
 from symscape.dynamics._fire import Fire
 from symscape.dynamics._first_order import Adam, GradientDescent
+from symscape.dynamics._labels import check_labels, check_signs
 from symscape.dynamics._losses import (
     CrossEntropy,
     Hinge,
@@ -13,6 +14,8 @@ from symscape.dynamics._losses import (
     MulticlassHinge,
     SoftHinge,
     Square,
+    misclassified,
+    unsatisfied,
 )
 from symscape.dynamics._minimize import minimize
 from symscape.dynamics._result import EnsembleResult, Snapshot, TrainResult
@@ -50,7 +53,11 @@ __all__ = [
     "Status",
     "Stop",
     "TrainResult",
+    "check_labels",
+    "check_signs",
     "minimize",
+    "misclassified",
     "train",
     "train_ensemble",
+    "unsatisfied",
 ]

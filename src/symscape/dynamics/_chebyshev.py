@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer_fields
 from symscape.dynamics._controllers import ErrorPerStep, FixedStep
 from symscape.dynamics._flow import FlowStepper, Trial
 from symscape.dynamics._objective import Objective
@@ -50,8 +51,7 @@ class Chebyshev:
     max_stages: int = 100
 
     def __post_init__(self) -> None:
-        if self.max_stages < 2:
-            raise ValueError(f"max_stages: {self.max_stages!r} given; allowed: an integer >= 2")
+        integer_fields(self, max_stages=2)
 
     def start(self, objective: Objective, w: Tensor, max_time: float) -> Stepper:
         """See :class:`Integrator`."""

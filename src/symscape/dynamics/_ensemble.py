@@ -8,7 +8,6 @@ import os
 import pickle
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from numbers import Integral
 from threading import Thread
 from time import perf_counter
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer
 from symscape.dynamics._losses import Loss
 from symscape.dynamics._result import EnsembleResult, Strategy, TrainResult
 from symscape.dynamics._stepper import Integrator
@@ -86,8 +86,8 @@ def train_ensemble(
     """
     if strategy not in _STRATEGIES:
         raise ValueError(f"strategy: {strategy!r} given; allowed: {', '.join(_STRATEGIES)}")
-    if workers is not None and not (isinstance(workers, Integral) and workers >= 1):
-        raise ValueError(f"workers: {workers!r} given; allowed: None or an integer >= 1")
+    if workers is not None:
+        workers = integer("workers", workers, 1, allowed="None or an integer >= 1")
     check_problem(net, w0, x, y, loss, test)
     scale = None if alpha is None else check_alpha(alpha, w0)
     count = min(len(w0), workers or _cores())

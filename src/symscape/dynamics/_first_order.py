@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer_fields
 from symscape.dynamics._objective import Objective
 from symscape.dynamics._stepper import Stepper
 
@@ -88,10 +89,9 @@ class Adam:
         check_positive("eps", self.eps)
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas: {self.betas!r} given; allowed: two numbers in [0, 1)")
-        if self.decay_every is not None and self.decay_every < 1:
-            raise ValueError(f"decay_every: {self.decay_every!r} given; allowed: None or >= 1")
-        if self.decay_start < 0:
-            raise ValueError(f"decay_start: {self.decay_start!r} given; allowed: >= 0")
+        integer_fields(self, decay_start=0)
+        if self.decay_every is not None:
+            integer_fields(self, decay_every=1)
         if not 1 <= self.decay_factor < math.inf:
             raise ValueError(f"decay_factor: {self.decay_factor!r} given; allowed: a number >= 1")
         if self.floor is not None:

@@ -14,7 +14,7 @@ def hinge(f, f0, alpha, y, margin, power, predictor, df):
     """Predictor alpha (f - f0), derivative of the hinge by it, and (loss sum, counts).
 
     An empty ``f0`` stands for predictor = f. The comparisons are written so that a NaN in f ends
-    up in the loss.
+    up in the loss and in both counts.
     """
     zero = f.dtype.type(0)
     total, unsatisfied, misclassified = 0.0, 0, 0
@@ -23,8 +23,8 @@ def hinge(f, f0, alpha, y, margin, power, predictor, df):
         predictor[p] = value
         overlap = y[p] * value
         positive = margin - overlap
-        unsatisfied += positive > 0
-        misclassified += overlap <= 0
+        unsatisfied += not positive <= 0
+        misclassified += not overlap > 0
         positive = zero if positive < 0 else positive
         if power == 2:
             total += 0.5 * positive * positive
@@ -52,8 +52,8 @@ def soft_hinge(f, f0, alpha, y, margin, beta, ties, predictor, df):
         predictor[p] = value
         overlap = y[p] * value
         values[p] = margin - overlap
-        unsatisfied += (margin - overlap >= 0) if ties else (margin - overlap > 0)
-        misclassified += overlap <= 0
+        unsatisfied += not (margin - overlap < 0 if ties else margin - overlap <= 0)
+        misclassified += not overlap > 0
     slopes = np.empty(n, np.float64)
     softplus(beta, values, slopes, np.empty(n, np.float64), np.empty(n, np.int64))
     total = 0.0

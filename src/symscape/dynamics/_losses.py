@@ -15,10 +15,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["CrossEntropy", "Hinge", "Loss", "MulticlassHinge", "SoftHinge", "Square"]
+__all__ = [
+    "CrossEntropy",
+    "Hinge",
+    "Loss",
+    "MulticlassHinge",
+    "SoftHinge",
+    "Square",
+    "misclassified",
+    "unsatisfied",
+]
 
 # beyond this argument log(1 + e^u) = u to rounding in float64
 _SOFTPLUS_THRESHOLD = 40.0
+
+
+def unsatisfied(delta: Tensor) -> Tensor:
+    r"""Mask of the constraints that are not satisfied, which are those with
+    :math:`\Delta \le 0`: a NaN satisfies nothing."""
+    return ~(delta <= 0)
+
+
+def misclassified(f: Tensor, y: Tensor) -> Tensor:
+    """Mask of the patterns that are not classified correctly, which are those with y f > 0.
+
+    f = 0 is no prediction, nor is NaN: both count as wrong.
+    """
+    return ~(y * f > 0)
 
 
 class Loss(Protocol):
@@ -59,12 +82,12 @@ class _Binary:
         return self.margin - y * f
 
     def unsatisfied(self, f: Tensor, y: Tensor) -> Tensor:
-        r"""Mask of :math:`\Delta_\mu > 0`."""
-        return self.delta(f, y) > 0
+        r"""Mask of :math:`\Delta_\mu > 0`, and of NaN."""
+        return unsatisfied(self.delta(f, y))
 
     def misclassified(self, f: Tensor, y: Tensor) -> Tensor:
-        """Mask of y f <= 0."""
-        return y * f <= 0
+        """Mask of y f <= 0, and of NaN."""
+        return misclassified(f, y)
 
 
 @dataclass(frozen=True)
@@ -193,17 +216,15 @@ class CrossEntropy:
         """-y f, or the largest wrong logit minus the right one, (..., P)."""
         if y.is_floating_point():
             return -y * f
-        wrong = f.masked_fill(_right(f, y), -math.inf).amax(-1)
-        chosen = f.gather(-1, y.unsqueeze(-1).expand(*f.shape[:-1], 1)).squeeze(-1)
-        return wrong - chosen
+        return -_lead(f, y)
 
     def unsatisfied(self, f: Tensor, y: Tensor) -> Tensor:
         """Same as :meth:`misclassified`."""
         return self.misclassified(f, y)
 
     def misclassified(self, f: Tensor, y: Tensor) -> Tensor:
-        """Mask of delta >= 0: a tie is no prediction."""
-        return self.delta(f, y) >= 0
+        """Mask of delta >= 0, and of NaN: a tie is no prediction."""
+        return ~(self.delta(f, y) < 0)
 
 
 @dataclass(frozen=True)
@@ -235,15 +256,16 @@ class Square:
         return f != y
 
     def misclassified(self, f: Tensor, y: Tensor) -> Tensor:
-        """Mask of y f <= 0."""
-        return y * f <= 0
+        """Mask of y f <= 0, and of NaN."""
+        return misclassified(f, y)
 
 
 @dataclass(frozen=True)
 class MulticlassHinge:
     r"""The quadratic hinge of c outputs,
     :math:`\ell = \frac1{2c}\sum_{i=1}^c \max(0, \epsilon - t_i f_i)^2`, with the targets
-    :math:`t_i = +1` for the right class and -1 for the others; the largest output decides.
+    :math:`t_i = +1` for the right class and -1 for the others; the largest output decides, and a
+    tie is no prediction.
 
     Each pair (pattern, output) is one constraint.
 
@@ -275,16 +297,22 @@ class MulticlassHinge:
         return self.margin - _signs(f, y) * f
 
     def unsatisfied(self, f: Tensor, y: Tensor) -> Tensor:
-        """Mask of positive delta, (..., P, c)."""
-        return self.delta(f, y) > 0
+        """Mask of positive delta, and of NaN, (..., P, c)."""
+        return unsatisfied(self.delta(f, y))
 
     def misclassified(self, f: Tensor, y: Tensor) -> Tensor:
-        """Mask of the patterns whose largest output is not that of their class, (..., P)."""
-        return f.argmax(-1) != y
+        """Mask of the patterns whose class has not the largest output alone, (..., P)."""
+        return ~(_lead(f, y) > 0)
 
 
 def _signs(f: Tensor, y: Tensor) -> Tensor:
     return 2.0 * _right(f, y).to(f.dtype) - 1.0
+
+
+def _lead(f: Tensor, y: Tensor) -> Tensor:
+    """By how much the output of the right class exceeds the largest other one, (..., P)."""
+    chosen = f.gather(-1, y.unsqueeze(-1).expand(*f.shape[:-1], 1)).squeeze(-1)
+    return chosen - f.masked_fill(_right(f, y), -math.inf).amax(-1)
 
 
 def _right(f: Tensor, y: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer
 from symscape.dynamics._losses import Loss
 from symscape.dynamics._objective import Measures, Objective
 from symscape.dynamics._result import TrainResult
@@ -84,9 +85,8 @@ def minimize(
     for name, value, least in (("rest", rest, 0), ("loss_below", loss_below, 0)):
         if not least <= value < math.inf:
             raise ValueError(f"{name}: {value!r} given; allowed: a finite number >= {least}")
-    for name, value, least in (("max_iterations", max_iterations, 0), ("memory", memory, 1)):
-        if value < least:
-            raise ValueError(f"{name}: {value!r} given; allowed: an integer >= {least}")
+    max_iterations = integer("max_iterations", max_iterations, 0)
+    memory = integer("memory", memory, 1)
     check_problem(net, w0.unsqueeze(0), x, y, loss, None)
     with torch.no_grad():
         descent = _Descent(net, w0, x, y, loss, record or Record(), rest, loss_below, plateau)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer_fields
 from symscape.dynamics._batch_network import BatchNetwork, CompiledBatchNetwork
 from symscape.dynamics._first_order import check_positive, count_step
 from symscape.dynamics._objective import Measures, Objective
@@ -51,10 +52,9 @@ class SGD:
 
     def __post_init__(self) -> None:
         check_positive("lr", self.lr)
-        if self.batch < 1:
-            raise ValueError(f"batch: {self.batch!r} given; allowed: an integer >= 1")
-        if self.decay_every is not None and self.decay_every < 1:
-            raise ValueError(f"decay_every: {self.decay_every!r} given; allowed: None or >= 1")
+        integer_fields(self, batch=1, seed=None)
+        if self.decay_every is not None:
+            integer_fields(self, decay_every=1)
         if not self.decay_factor >= 1:
             raise ValueError(f"decay_factor: {self.decay_factor!r} given; allowed: >= 1")
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from symscape._arguments import integer_fields
+
 __all__ = ["Plateau", "Record", "Status", "Stop"]
 
 Status = Literal["converged", "stalled", "out_of_budget", "diverged"]
@@ -25,7 +27,7 @@ class Plateau:
     fraction: float = 1e-3
 
     def __post_init__(self) -> None:
-        _check("steps", self.steps, 1)
+        integer_fields(self, steps=1)
         if not 0 < self.fraction < 1:
             raise ValueError(f"fraction: {self.fraction!r} given; allowed: a number in (0, 1)")
 
@@ -58,8 +60,7 @@ class Stop:
     check_every: int = 1
 
     def __post_init__(self) -> None:
-        _check("max_steps", self.max_steps, 0)
-        _check("check_every", self.check_every, 1)
+        integer_fields(self, max_steps=0, check_every=1)
         for name in ("max_time", "wall_time", "loss_below"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
@@ -84,9 +85,9 @@ class Record:
     loss_levels: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        _check("per_decade", self.per_decade, 0)
+        integer_fields(self, per_decade=0)
         if self.every is not None:
-            _check("every", self.every, 1)
+            integer_fields(self, every=1)
 
     def steps(self) -> Iterator[float]:
         """The steps to record, increasing, without end (infinity once there are no more)."""
@@ -103,8 +104,3 @@ class Record:
                 following.append(1 if step == 0 else at)
             step = min(following)
             yield step
-
-
-def _check(name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name}: {value!r} given; allowed: an integer >= {least}")

@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from symscape.dynamics._labels import check_labels
 from symscape.dynamics._loop import run
-from symscape.dynamics._losses import Hinge, Loss, MulticlassHinge, SoftHinge, Square
+from symscape.dynamics._losses import Loss
 from symscape.dynamics._objective import Objective
 from symscape.dynamics._result import TrainResult
 from symscape.dynamics._stepper import Integrator
@@ -145,23 +146,4 @@ def check_problem(
                 )
         if not bool(torch.isfinite(inputs).all()):
             raise ValueError(f"{x_name}: entries that are not finite; allowed: finite numbers")
-        _check_labels(net, y_name, labels, inputs, loss)
-
-
-def _check_labels(
-    net: FullyConnected, name: str, labels: Tensor, inputs: Tensor, loss: Loss
-) -> None:
-    binary = isinstance(loss, Hinge | SoftHinge)
-    if (binary and net.c > 1) or (isinstance(loss, MulticlassHinge) and net.c == 1):
-        allowed = "c = 1" if binary else "c > 1"
-        raise ValueError(f"loss: {loss} given with {net.c} outputs; allowed: with {allowed}")
-    if net.c == 1:
-        if labels.dtype != inputs.dtype:
-            raise ValueError(f"{name}: {labels.dtype} given; allowed: {inputs.dtype}")
-        real = isinstance(loss, Square)
-        if not real and not bool((labels.abs() == 1).all()):
-            raise ValueError(f"{name}: values other than +1 and -1 given; allowed: +1 and -1")
-    elif labels.dtype != torch.int64 and not isinstance(loss, Square):
-        raise ValueError(f"{name}: {labels.dtype} given; allowed: torch.int64 classes")
-    elif not isinstance(loss, Square) and not bool(((labels >= 0) & (labels < net.c)).all()):
-        raise ValueError(f"{name}: classes outside 0..{net.c - 1} given; allowed: 0..{net.c - 1}")
+        check_labels(y_name, labels, inputs.dtype, net.c, loss)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from symscape import dynamics
+from symscape._arguments import integer
+
 __all__ = [
     "Constraints",
     "constant_output_loss",
@@ -21,26 +24,25 @@ def delta(f: Tensor, y: Tensor, margin: float = 1.0) -> Tensor:
     r"""Overlap ``Delta_mu = margin - y_mu f(x_mu)`` of each pattern (paper A, Eq. 9).
 
     Positive: the pattern is unsatisfied, the analogue of two particles in contact. Negative: the
-    pattern is satisfied and ``-Delta`` is the gap that is left.
+    pattern is satisfied and ``-Delta`` is the gap that is left. NaN fits nothing.
 
     Args:
         f: outputs, ``(P,)``, or ``(P, c)`` with targets ``y`` of the same shape.
-        y: labels -1 or +1, the shape of ``f``.
+        y: labels -1 or +1, the shape and dtype of ``f``.
         margin: the margin epsilon, > 0.
 
     Raises:
-        ValueError: shapes differ or the margin is not positive.
+        ValueError: shapes or dtypes differ, other labels, or the margin is not positive.
     """
-    if f.shape != y.shape:
-        raise ValueError(f"y must have the shape of f, {tuple(f.shape)}; got {tuple(y.shape)}")
+    _check(f, y)
     if not margin > 0:
         raise ValueError(f"margin must be positive; got {margin}")
     return margin - y * f
 
 
 def n_delta(overlaps: Tensor) -> int:
-    """Number ``N_delta`` of unsatisfied patterns, those with ``Delta > 0``."""
-    return int((overlaps > 0).sum())
+    """Number ``N_delta`` of unsatisfied patterns: ``Delta > 0``, or NaN."""
+    return int(dynamics.unsatisfied(overlaps).sum())
 
 
 def energy(overlaps: Tensor) -> float:
@@ -49,10 +51,18 @@ def energy(overlaps: Tensor) -> float:
 
 
 def misclassified(f: Tensor, y: Tensor) -> int:
-    """Number of patterns with ``y f < 0``; an unsatisfied pattern may still be well classified."""
+    """Number of patterns without ``y f > 0``, see :func:`symscape.dynamics.misclassified`.
+
+    An unsatisfied pattern may still be well classified. Arguments and errors as in `delta`.
+    """
+    _check(f, y)
+    return int(dynamics.misclassified(f, y).sum())
+
+
+def _check(f: Tensor, y: Tensor) -> None:
     if f.shape != y.shape:
-        raise ValueError(f"y must have the shape of f, {tuple(f.shape)}; got {tuple(y.shape)}")
-    return int((y * f < 0).sum())
+        raise ValueError(f"y: shape {tuple(y.shape)} given; allowed: that of f, {tuple(f.shape)}")
+    dynamics.check_signs("y", y, f.dtype)
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,7 @@ class Constraints:
     Attributes:
         P: number of patterns.
         n_delta: number of unsatisfied patterns.
-        misclassified: number of patterns with ``y f < 0``; never more than ``n_delta``.
+        misclassified: number of patterns without ``y f > 0``; never more than ``n_delta``.
         loss: ``(1/P) sum Delta^2 / 2`` over the unsatisfied patterns.
         energy_per_unsatisfied: ``(1/N_delta) sum Delta^2 / 2``; 0 where nothing is unsatisfied.
     """
@@ -103,8 +113,7 @@ def constant_output_loss(n_plus: int, n_minus: int, margin: float = 1.0) -> tupl
     Raises:
         ValueError: either count is less than 1, or the margin is not positive.
     """
-    if n_plus < 1 or n_minus < 1:
-        raise ValueError(f"n_plus and n_minus must be at least 1; got {n_plus} and {n_minus}")
+    n_plus, n_minus = integer("n_plus", n_plus, 1), integer("n_minus", n_minus, 1)
     if not margin > 0:
         raise ValueError(f"margin must be positive; got {margin}")
     n = n_plus + n_minus

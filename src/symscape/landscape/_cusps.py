@@ -108,13 +108,15 @@ def ks_outside_peak(train: ArrayLike, fresh: ArrayLike, cut: float) -> float:
         cut: magnitude below which values are left out on both sides, >= 0.
 
     Raises:
-        ValueError: a negative cut, or nothing left on one side.
+        ValueError: a negative cut, values that are not finite, or nothing left on one side.
     """
     if not cut >= 0:
         raise ValueError(f"cut must not be negative; got {cut}")
     sides = []
     for name, values in (("train", train), ("fresh", fresh)):
         array = np.asarray(values, dtype=np.float64).ravel()
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: values that are not finite given; allowed: finite numbers")
         array = array[np.abs(array) > cut]
         if array.size == 0:
             raise ValueError(f"{name} has no values of magnitude above cut = {cut}")

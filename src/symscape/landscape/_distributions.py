@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
+from symscape._arguments import integer
+
 __all__ = [
     "ExponentFit",
     "LogHistogram",
@@ -94,8 +96,7 @@ def log_histogram(
     """
     samples = _samples(runs)
     _window((low, high))
-    if bins_per_decade < 1:
-        raise ValueError(f"bins_per_decade must be at least 1; got {bins_per_decade}")
+    bins_per_decade = integer("bins_per_decade", bins_per_decade, 1)
     bins = max(1, round(bins_per_decade * math.log10(high / low)))
     edges = np.geomspace(low, high, bins + 1)
     counts = np.stack([np.histogram(sample, edges)[0] for sample in samples])
@@ -158,8 +159,7 @@ def fit_exponent(
             crowd at one end of it, or a wrong window or count.
     """
     low, high = _window(window)
-    if resamples < 2:
-        raise ValueError(f"resamples must be at least 2; got {resamples}")
+    resamples = integer("resamples", resamples, 2)
     samples = _samples(runs)
     # Position inside the window in units of its logarithmic width, summed per run.
     positions = [np.log(s[(s >= low) & (s <= high)] / low) / math.log(high / low) for s in samples]

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from symscape._arguments import integer
 from symscape.landscape._propagation import Propagation, propagate
 from symscape.networks import FullyConnected
 
@@ -76,7 +77,8 @@ def effective_parameters(
         block: patterns per block; None: about ``N_tot`` rows per block.
 
     Raises:
-        ValueError: wrong shapes, ``cut`` outside (0, 1), ``block`` < 1, not float64.
+        ValueError: wrong shapes, ``cut`` outside (0, 1), ``block`` < 1, not float64, derivatives
+            that are not finite.
     """
     if not 0 < cut < 1:
         raise ValueError(f"cut must be in (0, 1); got {cut}")
@@ -84,13 +86,14 @@ def effective_parameters(
         raise ValueError(f"w must be float64, to tell small singular values; got {w.dtype}")
     if block is None:
         block = max(1, net.n_parameters // (net.d + 1))
-    if block < 1:
-        raise ValueError(f"block must be at least 1; got {block}")
+    block = integer("block", block, 1)
     if x.shape[0] == 0:
         raise ValueError("x must hold at least one pattern; got none")
     factor = w.new_zeros(0, net.n_parameters)
     for start in range(0, x.shape[0], block):
         rows = derivative_rows(net, w, x[start : start + block])
+        if not bool(torch.isfinite(rows).all()):
+            raise ValueError("w: derivatives of f that are not finite; allowed: finite ones")
         factor = torch.linalg.qr(torch.cat([factor, rows]), mode="r").R
     values = torch.linalg.svdvals(factor)
     rank = int((values > cut * values[0]).sum())

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer
+from symscape.dynamics import check_labels
 from symscape.landscape._propagation import (
     PatternLoss,
     Propagation,
@@ -52,6 +54,16 @@ class HessianParts:
         return self.H0 + self.Hp
 
 
+def _check_problem(net: FullyConnected, w: Tensor, x: Tensor, y: Tensor, loss: PatternLoss) -> None:
+    require_scalar(net)
+    require_parameters(net, w)
+    if y.shape != x.shape[:1]:
+        raise ValueError(f"y: shape {tuple(y.shape)} given; allowed: ({x.shape[0]},)")
+    if x.shape[0] == 0:
+        raise ValueError(f"x: shape {tuple(x.shape)} given; allowed: (P, {net.d}) with P >= 1")
+    check_labels("y", y, x.dtype, net.c, loss)
+
+
 @dataclass(frozen=True)
 class ActivePatterns:
     """The patterns that the loss acts on, propagated.
@@ -71,12 +83,7 @@ def active_patterns(
     net: FullyConnected, w: Tensor, x: Tensor, y: Tensor, loss: PatternLoss
 ) -> ActivePatterns:
     """Find the patterns with ``l'`` or ``l''`` different from 0, and propagate them."""
-    require_scalar(net)
-    require_parameters(net, w)
-    if y.shape != x.shape[:1]:
-        raise ValueError(f"y must have shape ({x.shape[0]},); got {tuple(y.shape)}")
-    if x.shape[0] == 0:
-        raise ValueError("x must hold at least one pattern; got none")
+    _check_problem(net, w, x, y, loss)
     with torch.no_grad():
         f = net(w.detach(), x)
         first, second = loss.derivative(f, y), loss.second_derivative(f, y).to(f.dtype)
@@ -119,10 +126,10 @@ def hessian(
         block: patterns per block; None chooses it so that a block holds 64 MB.
 
     Raises:
-        ValueError: more than one output, wrong shapes or dtypes, ``block`` < 1.
+        ValueError: more than one output, wrong shapes, dtypes or labels, ``block`` < 1.
     """
-    if block is not None and block < 1:
-        raise ValueError(f"block must be at least 1; got {block}")
+    if block is not None:
+        block = integer("block", block, 1)
     patterns = active_patterns(net, w, x, y, loss)
     N = net.n_parameters
     if block is None:
@@ -150,7 +157,7 @@ def hessian_by_autograd(
     Memory: ``8 N^2`` bytes per part and the Jacobian of all patterns, ``8 N P``. Arguments as in
     ``hessian``.
     """
-    require_scalar(net)
+    _check_problem(net, w, x, y, loss)
     w, P = w.detach(), x.shape[0]
     f = net(w, x)
     first, second = loss.derivative(f, y) / P, loss.second_derivative(f, y) / P

@@ -12,6 +12,8 @@ from scipy.linalg import eigh_tridiagonal
 from scipy.special import ndtr
 from torch import Tensor
 
+from symscape._arguments import integer
+
 __all__ = [
     "Estimate",
     "SpectralQuadrature",
@@ -75,8 +77,7 @@ def lanczos(matvec: MatVec, start: Tensor, steps: int) -> Tridiagonal:
     norm = float(start.norm())
     if not 0 < norm < float("inf"):
         raise ValueError(f"start must have a finite norm larger than 0; got {norm}")
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1; got {steps}")
+    steps = integer("steps", steps, 1)
     steps = min(steps, start.shape[0])
     basis = start.new_empty(steps, start.shape[0])
     basis[0] = start / norm
@@ -199,7 +200,7 @@ def spectral_quadrature(
     Raises:
         ValueError: a count too small, or as ``lanczos``.
     """
-    _require_counts(n, probes)
+    n, probes = integer("n", n, 1), integer("probes", probes, 2)
     nodes, weights, residuals = [], [], []
     for probe in _rademacher(n, probes, seed, device):
         projection = lanczos(matvec, probe, steps)
@@ -227,9 +228,8 @@ def hutchinson_moment(
     Raises:
         ValueError: ``power`` < 1, or a count too small.
     """
-    _require_counts(n, probes)
-    if power < 1:
-        raise ValueError(f"power must be at least 1; got {power}")
+    n, probes = integer("n", n, 1), integer("probes", probes, 2)
+    power = integer("power", power, 1)
     values = []
     for probe in _rademacher(n, probes, seed, device):
         vector = probe
@@ -239,15 +239,8 @@ def hutchinson_moment(
     return _estimate(values)
 
 
-def _require_counts(n: int, probes: int) -> None:
-    if n < 1:
-        raise ValueError(f"n must be at least 1; got {n}")
-    if probes < 2:
-        raise ValueError(f"probes must be at least 2, to state an error; got {probes}")
-
-
 def _rademacher(n: int, probes: int, seed: int, device: torch.device | str) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(integer("seed", seed))
     signs = torch.randint(2, (probes, n), generator=generator).to(torch.float64)
     return list((2 * signs - 1).to(device))
 

@@ -28,7 +28,7 @@ class HessianOperator:
         loss: a loss of ``symscape.dynamics``; only its two derivatives are used.
 
     Raises:
-        ValueError: more than one output, wrong shapes or dtypes.
+        ValueError: more than one output, wrong shapes, dtypes or labels.
     """
 
     def __init__(

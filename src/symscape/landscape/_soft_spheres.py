@@ -17,6 +17,7 @@ from scipy.sparse import csc_array, csr_array, eye_array
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
+from symscape._arguments import integer
 from symscape.landscape._hessian import HessianParts
 
 __all__ = [
@@ -179,8 +180,7 @@ def random_packing(
         ValueError: ``n`` < 2, ``d`` < 1, a fraction or ratio that is not positive, or too few
             particles for the radii (see ``SpherePacking``).
     """
-    if n < 2 or d < 1:
-        raise ValueError(f"n must be at least 2 and d at least 1; got {n} and {d}")
+    n, d = integer("n", n, 2), integer("d", d, 1)
     if not packing_fraction > 0 or not size_ratio > 0:
         raise ValueError(
             f"packing_fraction and size_ratio must be positive; got {packing_fraction}, "

@@ -10,6 +10,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from symscape._arguments import integer
+
 __all__ = ["Outcome", "Transition", "Trial", "find_transition", "fit_transition", "search_width"]
 
 Outcome = Literal["sat", "unsat", "censored"]
@@ -97,6 +99,7 @@ def search_width(
     Raises:
         ValueError: an argument out of range, or ``fits`` returns something else.
     """
+    guess, h_min, h_max = integer("guess", guess), integer("h_min", h_min), integer("h_max", h_max)
     _check_range(h_min, h_max, growth, resolution)
     trials: list[Trial] = []
 
@@ -163,10 +166,11 @@ def find_transition(
         resamples: number of bootstrap resamples over seeds.
 
     Raises:
-        ValueError: no or repeated seeds, or as ``search_width``.
+        ValueError: no or repeated seeds, ``resamples`` < 2, or as ``search_width``.
     """
     if len(seeds) == 0 or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds must be different and at least one; got {list(seeds)}")
+    resamples = integer("resamples", resamples, 2)
     trials: list[Trial] = []
     for seed in seeds:
         found = search_width(
@@ -207,8 +211,7 @@ def fit_transition(
     runs = tuple(trials)
     if not runs:
         raise ValueError("trials must hold at least one run; got none")
-    if resamples < 2:
-        raise ValueError(f"resamples must be at least 2; got {resamples}")
+    resamples = integer("resamples", resamples, 2)
     for trial in runs:
         if trial.outcome not in get_args(Outcome):
             raise ValueError(f"outcome must be one of {get_args(Outcome)}; got {trial.outcome!r}")
@@ -261,12 +264,16 @@ def _median_fit(
     if not math.isfinite(N_star):
         return None, None
     finite = [(h, below) for h, below, _ in brackets if h is not None]
-    spacing = float(
-        np.median([n_weights(h) - n_weights(h - 1 if b is None else b) for h, b in finite])
-    )
+    spacing = float(np.median([n_weights(h) - _next_smaller(h, b, n_weights) for h, b in finite]))
     resampled = median(smallest[draws])
     resampled = resampled[np.isfinite(resampled)]
     return N_star, math.hypot(float(np.std(resampled)), spacing / math.sqrt(12))
+
+
+def _next_smaller(h: int, tried: int | None, n_weights: Callable[[int], float]) -> float:
+    """N of the width tried below ``h``, or of the next integer; no network is below h = 1."""
+    below = h - 1 if tried is None else tried
+    return n_weights(below) if below > 0 else 0.0
 
 
 def _logistic(

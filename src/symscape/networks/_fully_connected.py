@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer, integer_fields
 from symscape.networks._activations import Activation, activation
 from symscape.networks._initialization import Scheme, initial_layers
 
@@ -74,10 +75,7 @@ class FullyConnected:
     normalized: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in (("d", 1), ("h", 1), ("L", 0), ("c", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: {value!r} given; allowed: an integer >= {least}")
+        integer_fields(self, d=1, h=1, L=0, c=1)
         if self.parametrization not in _PARAMETRIZATIONS:
             allowed = ", ".join(_PARAMETRIZATIONS)
             raise ValueError(f"parametrization: {self.parametrization!r} given; allowed: {allowed}")
@@ -201,14 +199,14 @@ class FullyConnected:
             ``w`` of shape (n_parameters,).
 
         Raises:
-            ValueError: unknown scheme.
+            ValueError: unknown scheme, or a seed that is no integer.
 
         Source: Ch. 1, paper B, App. B (orthogonal and default initializations); Introduction,
         Section 0.1 (normal).
         """
         generator = seed
         if not isinstance(generator, torch.Generator):
-            generator = torch.Generator().manual_seed(int(seed))  # type: ignore[arg-type]
+            generator = torch.Generator().manual_seed(integer("seed", seed))
         layers = initial_layers(self.shapes, self.bias, scheme, gain, generator)
         return self.pack(layers).to(device=device, dtype=dtype)
 
@@ -294,10 +292,9 @@ def width_from_weights(N: float, d: int | None, L: int) -> float:
     """
     if not N > 0:
         raise ValueError(f"N: {N!r} given; allowed: a positive number")
-    if d is not None and d < 1:
-        raise ValueError(f"d: {d!r} given; allowed: an integer >= 1, or None for d = h")
-    if L < 1:
-        raise ValueError(f"L: {L!r} given; allowed: an integer >= 1")
+    if d is not None:
+        d = integer("d", d, 1, allowed="an integer >= 1, or None for d = h")
+    L = integer("L", L, 1)
     quadratic, linear = (L, 1) if d is None else (L - 1, d + 1)
     if quadratic == 0:
         return N / linear

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer
 from symscape.networks._fully_connected import FullyConnected
 from symscape.networks._matmul_engine import MatmulEngine
 
@@ -48,8 +49,8 @@ class Propagator:
     """
 
     def __init__(self, net: FullyConnected, x: Tensor, *, members: int | None = None) -> None:
-        if members is not None and members < 1:
-            raise ValueError(f"members: {members!r} given; allowed: None or an integer >= 1")
+        if members is not None:
+            members = integer("members", members, 1, allowed="None or an integer >= 1")
         dimensions = 2 if members is None or x.ndim == 2 else 3
         wrong_members = dimensions == 3 and x.shape[0] != members
         if x.ndim != dimensions or x.shape[-1] != net.d or wrong_members:

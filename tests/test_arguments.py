@@ -1,0 +1,58 @@
+"""Integers as arguments: one function, all packages."""
+
+import numpy as np
+import pytest
+import torch
+
+from symscape._arguments import integer
+from symscape.dynamics import SGD, Adam, Chebyshev, Plateau, Record, Stop
+from symscape.networks import FullyConnected, Propagator, width_from_weights
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), np.array(3), torch.tensor(3)])
+def test_an_integer_is_what_can_be_an_index(value):
+    assert type(integer("n", value, 1, 3)) is int
+    assert integer("n", value) == 3
+
+
+@pytest.mark.parametrize("value", [True, np.bool_(True), 3.0, np.float64(3), "3", None, [3]])
+def test_nothing_else_is_an_integer(value):
+    with pytest.raises(ValueError, match=r"n: .* given; allowed: an integer >= 1"):
+        integer("n", value, 1)
+
+
+def test_bounds_are_named():
+    with pytest.raises(ValueError, match="n: 0 given; allowed: an integer >= 1"):
+        integer("n", 0, 1)
+    with pytest.raises(ValueError, match=r"given; allowed: an integer from 1 to 4"):
+        integer("n", np.int64(5), 1, 4)
+    with pytest.raises(ValueError, match="n: 9 given; allowed: None or less"):
+        integer("n", 9, most=8, allowed="None or less")
+
+
+@pytest.mark.parametrize(
+    ("make", "fields"),
+    [
+        (FullyConnected, {"d": 10, "h": 30, "L": 3, "c": 2}),
+        (Stop, {"max_steps": 10, "check_every": 2}),
+        (Record, {"per_decade": 3, "every": 5}),
+        (Plateau, {"steps": 4}),
+        (lambda **numbers: SGD(lr=1.0, **numbers), {"batch": 3, "seed": 4, "decay_every": 5}),
+        (Adam, {"decay_every": 3, "decay_start": 4}),
+        (Chebyshev, {"max_stages": 9}),
+    ],
+)
+def test_integers_of_numpy_are_kept_as_python_integers(make, fields):
+    made = make(**{name: np.int64(value) for name, value in fields.items()})
+    assert made == make(**fields)
+    assert all(type(getattr(made, name)) is int for name in fields)
+    for name in fields:
+        with pytest.raises(ValueError, match=f"{name}: 1.5 given"):
+            make(**(fields | {name: 1.5}))
+
+
+def test_arguments_of_networks():
+    net = FullyConnected(d=3, h=4, L=1)
+    assert torch.equal(net.initial_weights(np.int64(1)), net.initial_weights(1))
+    assert Propagator(net, torch.zeros(2, 3), members=np.int64(2)).members == 2
+    assert width_from_weights(100, np.int64(4), np.int64(1)) == 20
