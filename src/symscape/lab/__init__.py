@@ -29,10 +29,13 @@ _WHERE = {
     "Parameters": "_experiment",
     "discover": "_experiment",
     "find": "_experiment",
+    "increasing": "_experiment",
     "register": "_experiment",
     "registry": "_experiment",
     "Axis": "_figures",
     "Figure": "_figures",
+    "Point": "_table",
+    "Result": "_table",
     "Row": "_table",
     "Table": "_table",
     "grid": "_table",
@@ -73,7 +76,9 @@ __all__ = [
     "LocalProcesses",
     "NoEstimate",
     "Parameters",
+    "Point",
     "Progress",
+    "Result",
     "Row",
     "Run",
     "RunSummary",
@@ -88,6 +93,7 @@ __all__ = [
     "export_results",
     "find",
     "grid",
+    "increasing",
     "judge",
     "key_of",
     "once",
@@ -120,6 +126,7 @@ if TYPE_CHECKING:
         Parameters,
         discover,
         find,
+        increasing,
         register,
         registry,
     )
@@ -129,7 +136,7 @@ if TYPE_CHECKING:
     from symscape.lab._report import build_report, export_results
     from symscape.lab._runner import Job, RunSummary, expand, run_experiment, run_sweep
     from symscape.lab._store import Failure, Run, Store
-    from symscape.lab._table import Row, Table, grid, once
+    from symscape.lab._table import Point, Result, Row, Table, grid, once
 
 
 def __getattr__(name: str) -> Any:

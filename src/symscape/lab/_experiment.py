@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import os
 import re
 from abc import ABC, abstractmethod
@@ -20,6 +21,8 @@ from symscape.lab._table import Point, Result, Table
 if TYPE_CHECKING:
     from symscape.lab._figures import Figure
 
+T = TypeVar("T")
+
 ENTRY_POINTS = "symscape.experiments"
 """Entry-point group in which another distribution names its modules of experiments."""
 
@@ -34,6 +37,17 @@ class Parameters(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def increasing(sizes: tuple[T, ...]) -> tuple[T, ...]:
+    """Validator of a parameter whose values must increase.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if any(b <= a for a, b in itertools.pairwise(sizes)):  # type: ignore[operator]
+        raise ValueError("sizes must increase")
+    return sizes
 
 
 class Experiment(ABC):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from itertools import product
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from symscape import lab
-from symscape.experiments.kernel_regression._estimates import increasing
-from symscape.lab import Axis, Claim, Figure, Finding, Row, Table, Tolerance
+from symscape import lab, scaling
+from symscape.lab import Axis, Claim, Estimate, Figure, NoEstimate, Row, Table, Tolerance
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +58,7 @@ def parametrization(name: str, hidden: int) -> Parametrization:
 
 class ParametrizationParameters(lab.Parameters):
     hidden: int = Field(ge=1, le=10, default=3, description="hidden layers L")
-    widths: Annotated[tuple[Width, ...], AfterValidator(increasing)] = Field(
+    widths: Annotated[tuple[Width, ...], AfterValidator(lab.increasing)] = Field(
         min_length=2, description="widths of the hidden layers"
     )
     thetas: tuple[float, ...] = Field(
@@ -68,13 +68,57 @@ class ParametrizationParameters(lab.Parameters):
     seeds: int = Field(ge=1, description="draws of weights, data and batches")
 
 
+def _twins(table: Table, field: str) -> float:
+    """The largest entry of a field over the runs that have twins.
+
+    Raises:
+        NoEstimate: there are none.
+    """
+    found = [np.max(row[field]) for row in table if row["thetas"] and field in row]
+    if not found:
+        raise NoEstimate("No run with twins is finished.")
+    return float(max(found))
+
+
+def _symmetry(table: Table, p: ParametrizationParameters) -> Estimate:
+    largest = _twins(table, "difference")
+    without = min(float(row["without_c"].min()) for row in table if row["thetas"])
+    note = f"Without the shift of c the outputs differ by {without:.2g} and more."
+    return Estimate(largest, note=note)
+
+
+def _mean_field(table: Table, p: ParametrizationParameters) -> Estimate:
+    return Estimate(_twins(table, "mean_field"))
+
+
+def _exponents(name: str) -> Callable[[Table, ParametrizationParameters], dict[str, Estimate]]:
+    """Exponents of the width in the changes of each layer."""
+
+    def answer(table: Table, p: ParametrizationParameters) -> dict[str, Estimate]:
+        seeds = [rows for _, rows in table.where(name=name).groups("seed")]
+        complete = [rows.column("change") for rows in seeds if len(rows) == len(p.widths)]
+        if not complete:
+            raise NoEstimate("No seed has finished at all widths.")
+        changes = np.array(complete)  # (seeds, widths, layers)
+        return {
+            f"layer {layer + 1}": scaling.slope(p.widths, changes[:, :, layer])
+            for layer in range(p.hidden)
+        }
+
+    return answer
+
+
 CLAIMS = (
     Claim(
         "ch8.sec2.symmetry",
         "Sec. 8.2; Yang and Hu",
         "(a, b, c) and (a + theta, b - theta, c - 2 theta) are one network under SGD.",
         "identical",
-        Tolerance(0, 1e-9, "largest difference of the outputs after SGD over their size; rounding"),
+        Tolerance.at_most(
+            1e-9, "largest difference of the outputs after SGD over their size; rounding"
+        ),
+        _symmetry,
+        "exact",
         profile="smoke",
     ),
     Claim(
@@ -82,7 +126,9 @@ CLAIMS = (
         "Sec. 8.2",
         "The initialization MFP is equivalent to Maximal Update.",
         "equivalent",
-        Tolerance(0, 1e-9, "as for the symmetry, of the two as they are defined"),
+        Tolerance.at_most(1e-9, "as for the symmetry, of the two as they are defined"),
+        _mean_field,
+        "exact",
         profile="smoke",
     ),
     Claim(
@@ -90,16 +136,16 @@ CLAIMS = (
         "Sec. 8.2; Yang and Hu",
         "With Maximal Update all layers learn in the limit of infinite width.",
         0.0,
-        Tolerance(
-            -0.1, 0.1, "exponent of the width in the change of a layer, farthest off of all layers"
-        ),
+        Tolerance(-0.1, 0.1, "exponent of the width in the change of a layer, of every layer"),
+        _exponents("maximal-update"),
     ),
     Claim(
         "ch8.sec2.ntk-layers-stand-still",
         "Sec. 8.2 and 0.1",
         "With NTP the layers change as 1/sqrt(h): in the limit they do not learn.",
         -0.5,
-        Tolerance(-0.6, -0.4, "-1/2 +- 0.1, farthest off of all layers"),
+        Tolerance(-0.6, -0.4, "-1/2 +- 0.1, of every layer"),
+        _exponents("ntk"),
     ),
 )
 
@@ -131,19 +177,11 @@ class Parametrizations(lab.Experiment):
     claims = CLAIMS
 
     def points(self, p: ParametrizationParameters) -> list[dict[str, Any]]:
-        names = "maximal-update", "ntk"
-        return [
-            {
-                "name": name,
-                "hidden": p.hidden,
-                "width": width,
-                # Twins of one width are enough: the symmetry holds for each.
-                "thetas": list(p.thetas) if width == p.widths[0] else [],
-                "steps": p.steps,
-                "seed": seed,
-            }
-            for name, width, seed in product(names, p.widths, range(p.seeds))
-        ]
+        shift = list(p.thetas)
+        # Twins of one width are enough: the symmetry holds for each.
+        sizes = [{"width": w, "thetas": shift if w == p.widths[0] else []} for w in p.widths]
+        names = ("maximal-update", "ntk")
+        return list(lab.grid(p.seeds, name=names, hidden=p.hidden, size=sizes, steps=p.steps))
 
     def cost(self, point: dict[str, Any]) -> float:
         runs = 1 + 2 * len(point["thetas"])
@@ -166,19 +204,6 @@ class Parametrizations(lab.Experiment):
             result["mean_field"] = difference(parametrization("mean-field", point["hidden"]))
         return result
 
-    def analyse(self, table: Table, p: ParametrizationParameters) -> list[Finding]:
-        twins = [row for row in table if row["thetas"]]
-        return [
-            _symmetry(twins),
-            Finding(
-                "ch8.sec2.mean-field-is-maximal-update",
-                max((row["mean_field"] for row in twins if "mean_field" in row), default=None),
-                note="" if twins else "No finished run.",
-            ),
-            _exponent("ch8.sec2.all-layers-learn", table.where(name="maximal-update"), 0.0),
-            _exponent("ch8.sec2.ntk-layers-stand-still", table.where(name="ntk"), -0.5),
-        ]
-
     def figures(self, table: Table, p: ParametrizationParameters) -> list[Figure]:
         figure = Figure(
             "change",
@@ -187,52 +212,24 @@ class Parametrizations(lab.Experiment):
             "root mean squares, means over seeds. Dashed: 1/sqrt(h).",
             Axis("width h", log=True),
             Axis("relative change", log=True),
+            claims=("ch8.sec2.all-layers-learn", "ch8.sec2.ntk-layers-stand-still"),
         )
         for group, (name, label) in enumerate((("maximal-update", "MFP"), ("ntk", "NTP"))):
             rows = table.where(name=name)
-            if not rows:
-                continue
-            for layer in range(p.hidden):
-                found = [(w, of.column("change")) for (w,), of in rows.groups("width")]
-                x = [w for w, _ in found]
-                y = [float(np.mean([change[layer] for change in changes])) for _, changes in found]
-                series = f"{label}, layer {layer + 1}"
-                figure.measured(series, x, y, mode="lines+markers", group=group)
-            if name == "ntk":
-                ends = np.array([x[0], x[-1]], dtype=float)
-                figure.thesis("1/sqrt(h)", ends, y[0] * (ends / ends[0]) ** -0.5)
+            for layer in range(p.hidden if rows else 0):
+                change = functools.partial(_change, layer)
+                figure.curves(
+                    rows, "width", change, name=f"{label}, layer {layer + 1}", group=group
+                )
+        if table.where(name="ntk"):
+            drawn = figure.series[-p.hidden]
+            ends = drawn.x[[0, -1]]
+            figure.thesis("1/sqrt(h)", ends, drawn.y[0] * (ends / ends[0]) ** -0.5)
         return [figure]
 
 
-def _symmetry(twins: list[Row]) -> Finding:
-    claim = "ch8.sec2.symmetry"
-    if not twins:
-        return Finding(claim, None, None, "No finished run.")
-    without = min(float(row["without_c"].min()) for row in twins)
-    note = f"Without the shift of c the outputs differ by {without:.2g} and more."
-    return Finding(claim, max(float(row["difference"].max()) for row in twins), None, note)
-
-
-def _exponent(claim: str, table: Table, expected: float) -> Finding:
-    """The exponent of the width in the changes, of the layer that is farthest from expectation."""
-    from symscape.scaling import fit_power_law
-
-    widths = sorted({row["width"] for row in table})
-    # (seeds, widths, layers)
-    changes = np.array(
-        [
-            [of.rows[0]["change"] for _, of in rows.groups("width")]
-            for _, rows in table.groups("seed")
-            if len(rows) == len(widths)
-        ]
-    )
-    if len(widths) < 2 or not len(changes):
-        return Finding(claim, None, None, "Fewer than two widths are finished.")
-    fits = [fit_power_law(widths, changes[:, :, layer]) for layer in range(changes.shape[2])]
-    worst = max(fits, key=lambda fit: abs(fit.exponent - expected))
-    said = ", ".join(f"{fit.exponent:.3f}" for fit in fits)
-    note = f"Layers from the first to the last: {said}."
-    return Finding(claim, worst.exponent, worst.error, note, table.keys)
+def _change(layer: int, row: Row) -> float:
+    return float(row["change"][layer])
 
 
 def _train(of: Parametrization, point: dict[str, Any]) -> tuple[Tensor, np.ndarray]:
