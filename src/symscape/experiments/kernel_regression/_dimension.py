@@ -18,13 +18,12 @@ from symscape.experiments.kernel_regression._images import (
     images,
     on_one_scale,
 )
-from symscape.experiments.kernel_regression._sizes import increasing
 from symscape.lab import Axis, Claim, Figure, Table, Tolerance
 from symscape.scaling import Estimate, scan, slope
 
 Dimension = Annotated[int, Field(ge=1, le=100)]
 Size = Annotated[int, Field(ge=10, le=10**6)]
-Sizes = Annotated[tuple[Size, ...], AfterValidator(increasing)]
+Sizes = Annotated[tuple[Size, ...], AfterValidator(lab.increasing)]
 
 THESIS = {"mnist": 15, "cifar10": 35}
 

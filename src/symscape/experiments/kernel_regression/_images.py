@@ -96,6 +96,3 @@ def _loaded(pinned: str) -> tuple[NDArray[Any], NDArray[Any]]:
 
     data = load(pinned)
     return data.images.reshape(len(data.labels), -1), data.labels.astype(int)
-
-
-MISSING = "CIFAR-10 is not on this machine."  # interim, until all five are converted

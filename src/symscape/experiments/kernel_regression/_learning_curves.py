@@ -20,7 +20,6 @@ from symscape.experiments.kernel_regression._images import (
     images,
     on_one_scale,
 )
-from symscape.experiments.kernel_regression._sizes import increasing
 from symscape.lab import Axis, Claim, Figure, Row, Table, Tolerance
 from symscape.scaling import Estimate, geometric_mean, slope
 
@@ -28,7 +27,7 @@ Array = NDArray[np.float64]
 Curve = Callable[[Row], Array]
 Panels = dict[str, Estimate | str]
 Size = Annotated[int, Field(ge=2, le=20_000)]
-Sizes = Annotated[tuple[Size, ...], AfterValidator(increasing)]
+Sizes = Annotated[tuple[Size, ...], AfterValidator(lab.increasing)]
 Sigma = Annotated[float, Field(gt=0)]
 
 BETA = {"mnist": 0.4, "cifar10": 0.1}

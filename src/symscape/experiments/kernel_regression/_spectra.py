@@ -19,7 +19,6 @@ from symscape.experiments.kernel_regression._images import (
     images,
     on_one_scale,
 )
-from symscape.experiments.kernel_regression._sizes import increasing
 from symscape.lab import Axis, Claim, Figure, Row, Table, Tolerance
 from symscape.scaling import (
     Estimate,
@@ -67,7 +66,7 @@ class SpectrumParameters(lab.Parameters):
     classes: Classes = Field(
         default="parity", description="groups of CIFAR-10: parity, or halves (0-4 and 5-9)"
     )
-    sizes: Annotated[tuple[Size, ...], AfterValidator(increasing)] = Field(
+    sizes: Annotated[tuple[Size, ...], AfterValidator(lab.increasing)] = Field(
         min_length=2, description="sizes of the Gram matrices"
     )
     sigma: float = Field(gt=0, default=1000.0, description="length scale on images")

@@ -12,7 +12,6 @@ from pydantic import AfterValidator, Field
 from scipy.optimize import minimize_scalar
 
 from symscape import lab
-from symscape.experiments.kernel_regression._sizes import increasing
 from symscape.lab import Axis, Claim, Figure, Row, Table, Tolerance
 from symscape.scaling import Estimate, NoEstimate, bootstrap, fit_power_law, scan, slope
 
@@ -20,7 +19,7 @@ Array = NDArray[np.float64]
 Panels = dict[str, Estimate]
 Dimension = Annotated[int, Field(ge=1, le=100)]
 Size = Annotated[int, Field(ge=4, le=20_000)]
-Sizes = Annotated[tuple[Size, ...], AfterValidator(increasing)]
+Sizes = Annotated[tuple[Size, ...], AfterValidator(lab.increasing)]
 Order = Annotated[float, Field(gt=0, le=100)]
 Ridge = Annotated[float, Field(gt=0)]
 

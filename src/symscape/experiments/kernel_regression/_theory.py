@@ -10,7 +10,6 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from symscape import lab
-from symscape.experiments.kernel_regression._sizes import increasing
 from symscape.lab import Axis, Claim, Figure, Row, Table, Tolerance
 from symscape.scaling import Estimate, NoEstimate, mean
 
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     from symscape.kernels import Kernel
 
 Side = Annotated[int, Field(ge=4, le=4096)]
-Sides = Annotated[tuple[Side, ...], AfterValidator(increasing)]
-Sizes = Annotated[tuple[Annotated[int, Field(ge=1)], ...], AfterValidator(increasing)]
+Sides = Annotated[tuple[Side, ...], AfterValidator(lab.increasing)]
+Sizes = Annotated[tuple[Annotated[int, Field(ge=1)], ...], AfterValidator(lab.increasing)]
 
 PAIRS = (
     ("laplace", "laplace"),
