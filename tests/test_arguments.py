@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from symscape import io, o3
 from symscape._arguments import integer
 from symscape.dynamics import SGD, Adam, Chebyshev, Plateau, Record, Stop
+from symscape.math import bessel
 from symscape.networks import FullyConnected, Propagator, width_from_weights
 
 
@@ -56,3 +58,24 @@ def test_arguments_of_networks():
     assert torch.equal(net.initial_weights(np.int64(1)), net.initial_weights(1))
     assert Propagator(net, torch.zeros(2, 3), members=np.int64(2)).members == 2
     assert width_from_weights(100, np.int64(4), np.int64(1)) == 20
+
+
+def test_arguments_of_representations():
+    one, two = np.int64(1), torch.tensor(2)
+    assert o3.Irrep(two, np.int8(-1)) == o3.Irrep("2o")
+    assert o3.Irreps([(np.int64(16), (one, -1)), (two, "0e")]) == o3.Irreps("16x1o+2x0e")
+    assert repr(two * o3.Irrep("1o")) == "2x1o"
+    assert all(type(n) is int for n in (*o3.Irrep(one, one), o3.Irreps([(two, "0e")]).dim))
+    assert torch.equal(o3.wigner_3j(one, one, two), o3.wigner_3j(1, 1, 2))
+    x = torch.randn(4, 3)
+    for degrees in (np.int64(2), torch.tensor(2), [np.int64(0), 2]):
+        plain = 2 if not isinstance(degrees, list) else [0, 2]
+        expected = o3.spherical_harmonics(plain, x, True)
+        assert torch.equal(o3.spherical_harmonics(degrees, x, True), expected)
+        assert torch.equal(o3.SphericalHarmonics(degrees, True)(x), expected)
+    signal = torch.randn(9)
+    grid = o3.ToS2Grid(np.int64(2), np.int64(10))
+    assert torch.equal(grid(signal), o3.ToS2Grid(2, 10)(signal))
+    assert io.SphericalTensor(two, 1, -1) == io.SphericalTensor(2, 1, -1)
+    r = torch.rand(5)
+    assert torch.equal(bessel(r, two), bessel(r, 2))

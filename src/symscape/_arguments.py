@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["integer", "integer_fields", "refused"]
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+__all__ = ["integer", "integer_fields", "is_integer", "refused"]
 
 
 def refused(name: str, given: Any, allowed: str) -> ValueError:
@@ -13,13 +16,15 @@ def refused(name: str, given: Any, allowed: str) -> ValueError:
     return ValueError(f"{name}: {given!r} given; allowed: {allowed}")
 
 
+def is_integer(value: object) -> TypeIs[int]:
+    """Whether ``operator.index`` takes it: an integer of Python, numpy or torch, and no boolean."""
+    return _index(value) is not None
+
+
 def integer(
     name: str, value: Any, least: int | None = None, most: int | None = None, allowed: str = ""
 ) -> int:
     """An argument as a Python integer.
-
-    Integers are whatever ``operator.index`` takes: those of numpy and of torch too, but no floats
-    and no booleans.
 
     Args:
         name: of the argument.

@@ -83,11 +83,11 @@ def test_names():
     ("make", "message"),
     [
         (lambda: o3.Irrep("1x"), 'unable to convert string "1x" into an Irrep'),
-        (lambda: o3.Irrep(-1, 1), "l must be a non-negative integer; got -1"),
+        (lambda: o3.Irrep(-1, 1), "l: -1 given; allowed: an integer >= 0"),
         (lambda: o3.Irrep(1, 2), "p, the parity, must be 1 or -1; got 2"),
         (lambda: o3.Irreps("2x1o+"), 'unable to convert string "2x1o+" into Irreps: "" is not'),
         (lambda: o3.Irreps("2x1"), '"2x1" is not a term like'),
-        (lambda: o3.Irreps([(-1, "1o")]), "multiplicity must be a non-negative integer; got -1"),
+        (lambda: o3.Irreps([(-1, "1o")]), "mul: -1 given; allowed: an integer >= 0"),
         (lambda: o3.Irreps(1), "unable to convert 1 into Irreps"),
         (lambda: o3.Irreps([1]), "unable to interpret 1 as an entry of Irreps"),
         (lambda: o3.Irreps("").lmax, "lmax is not defined for empty irreps"),

@@ -1,9 +1,11 @@
 """Rotations: definitions, round trips at regular and singular places, derivatives."""
 
+import functools
 import math
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from symscape import o3
 
@@ -131,6 +133,56 @@ def test_wrong_arguments():
         o3.quaternion_to_matrix(torch.zeros(3))
     with pytest.raises(ValueError, match="xyz must have shape"):
         o3.xyz_to_angles(torch.zeros(4))
+
+
+_MAPS = (
+    o3.matrix_to_angles,
+    o3.matrix_to_quaternion,
+    o3.matrix_to_axis_angle,
+    o3.Irrep("2e").D_from_matrix,
+    o3.Irreps("0o+1o").D_from_matrix,
+)
+
+
+@pytest.mark.parametrize("of", _MAPS)
+@pytest.mark.parametrize(
+    "R",
+    [
+        2 * torch.eye(3),
+        torch.ones(3, 3),
+        torch.diag(torch.tensor([2.0, 0.5, 1.0])),
+        torch.eye(3) / 0,
+    ],
+)
+def test_only_orthogonal_matrices_have_a_representation(of, R):
+    """Determinant 1 is not enough, one bad matrix in a batch is refused, and so is NaN."""
+    with pytest.raises(ValueError, match="R: a matrix given that is not orthogonal"):
+        of(torch.stack([torch.eye(3), R]))
+
+
+@pytest.mark.parametrize("of", _MAPS)
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_rounding_is_no_deviation(of, dtype):
+    R = o3.rand_matrix(1000, 20, dtype=dtype, generator=_generator())
+    of(functools.reduce(torch.matmul, R.unbind(1)))
+    of(torch.zeros(0, 3, 3, dtype=dtype))
+
+
+@pytest.mark.parametrize("of", _MAPS[:3])
+def test_mirrors_are_no_rotations(of):
+    with pytest.raises(ValueError, match="R: a matrix of determinant -1 given"):
+        of(-torch.eye(3))
+
+
+@pytest.mark.parametrize("of", _MAPS)
+def test_matrices_are_not_looked_at_where_they_have_no_values(of):
+    R = o3.rand_matrix(5, dtype=F64, generator=_generator())
+    of(R.to("meta"))
+    with FakeTensorMode() as mode:
+        of(mode.from_tensor(R))
+    expected = of(R)
+    for f in (torch.func.vmap(of), torch.compile(of, backend="eager", fullgraph=True)):
+        torch.testing.assert_close(f(R), expected)
 
 
 def test_axes_of_the_thesis():

@@ -184,7 +184,7 @@ def test_degrees_and_irreps():
         (lambda: o3.SphericalHarmonics("2o", True), "irreps_out has 2o"),
         (lambda: o3.SphericalHarmonics(1, True, "x"), "normalization must be one of"),
         (lambda: o3.SphericalHarmonics(1, True, irreps_in="2x1o"), "irreps_in must be one vector"),
-        (lambda: o3.SphericalHarmonics(-1, True), "l must be a non-negative integer; got -1"),
+        (lambda: o3.SphericalHarmonics(-1, True), "l: -1 given; allowed: an integer >= 0"),
         (lambda: o3.spherical_harmonics(1, torch.zeros(2), True), "x must have shape (..., 3)"),
         (
             lambda: o3.spherical_harmonics(1, torch.zeros(3, dtype=torch.long), True),

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer
 from symscape.o3 import FromS2Grid, Irreps, ToS2Grid, spherical_harmonics
 
 __all__ = ["SphericalTensor"]
@@ -33,8 +34,7 @@ class SphericalTensor(Irreps):
     """
 
     def __new__(cls, lmax: int, p_val: int, p_arg: int) -> SphericalTensor:
-        if lmax < 0:
-            raise ValueError(f"lmax: {lmax} given; allowed: an integer >= 0")
+        lmax = integer("lmax", lmax, 0)
         for name, p in (("p_val", p_val), ("p_arg", p_arg)):
             if p not in (1, -1):
                 raise ValueError(f"{name}: {p} given; allowed: 1 or -1")

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer
+
 __all__ = ["bessel", "soft_one_hot_linspace", "soft_unit_step"]
 
 _BASES = ("gaussian", "cosine", "smooth_finite", "fourier", "bessel")
@@ -57,8 +59,7 @@ def bessel(x: Tensor, n: int, x_max: float = 1.0) -> Tensor:
     Raises:
         ValueError: ``n`` is negative or ``x_max`` not positive.
     """
-    if n < 0:
-        raise ValueError(f"n: {n} given; allowed: an integer >= 0")
+    n = integer("n", n, 0)
     if not x_max > 0:
         raise ValueError(f"x_max: {x_max} given; allowed: a positive number")
     k = torch.arange(1, n + 1, dtype=x.dtype, device=x.device) / x_max
@@ -130,12 +131,9 @@ def soft_one_hot_linspace(
     start, end = float(start), float(end)
     if not end > start:
         raise ValueError(f"end: {end} given; allowed: above start = {start}")
-    if number < 1 or (
-        number < 2 and not cutoff and basis in ("gaussian", "cosine", "smooth_finite")
-    ):
-        raise ValueError(
-            f"number: {number} given; allowed: an integer >= 1, and >= 2 for centers without cutoff"
-        )
+    centers = not cutoff and basis in ("gaussian", "cosine", "smooth_finite")
+    allowed = "an integer >= 1, and >= 2 for centers without cutoff"
+    number = integer("number", number, 2 if centers else 1, allowed=allowed)
     if basis == "fourier":
         return _fourier((x[..., None] - start) / (end - start), number, cutoff)
     if basis == "bessel":

@@ -9,6 +9,8 @@ from typing import NamedTuple, SupportsIndex, overload
 
 import torch
 
+from symscape._arguments import integer
+
 __all__ = ["Irrep", "Irreps", "IrrepsLike", "MulIr", "Sorted"]
 
 _PARITIES = {"e": 1, "o": -1}
@@ -45,11 +47,10 @@ class Irrep(tuple):
                 if len(l) != 2:
                     raise ValueError(f"l must be a pair (l, p) if it is a tuple; got {l!r}")
                 l, p = l
-        if not isinstance(l, int) or isinstance(l, bool) or l < 0:
-            raise ValueError(f"l must be a non-negative integer; got {l!r}")
+        l = integer("l", l, 0)
         if p not in (-1, 1):
             raise ValueError(f"p, the parity, must be 1 or -1; got {p!r}")
-        return super().__new__(cls, (l, p))
+        return super().__new__(cls, (l, int(p)))
 
     @classmethod
     def _parse(cls, text: str) -> Irrep:
@@ -132,6 +133,9 @@ class Irrep(tuple):
 
         Returns:
             ``(..., 2l+1, 2l+1)``.
+
+        Raises:
+            ValueError: another shape, or not orthogonal.
         """
         return Irreps([self]).D_from_matrix(R)
 
@@ -194,9 +198,7 @@ class MulIr(tuple):
             if not isinstance(mul, tuple) or len(mul) != 2:
                 raise ValueError(f"mul must be a pair (mul, irrep) where ir is left out; got {mul}")
             mul, ir = mul
-        if not isinstance(mul, int) or isinstance(mul, bool) or mul < 0:
-            raise ValueError(f"multiplicity must be a non-negative integer; got {mul!r} for {ir}")
-        return super().__new__(cls, (mul, Irrep(ir)))
+        return super().__new__(cls, (integer("mul", mul, 0), Irrep(ir)))
 
     @property
     def mul(self) -> int:
@@ -510,8 +512,9 @@ class Irreps(tuple):
         Returns:
             ``(..., dim, dim)``.
         """
-        if R.shape[-2:] != (3, 3):
-            raise ValueError(f"R must have shape (..., 3, 3); got {tuple(R.shape)}")
+        from symscape.o3 import _rotation
+
+        _rotation.check_orthogonal(R)
         sign = torch.det(R).detach().sign()
         return self._D_from_rotation(sign[..., None, None] * R, sign)
 

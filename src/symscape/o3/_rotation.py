@@ -8,10 +8,11 @@ at the poles, the axis at the identity) the gradient is 0, never NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from symscape.contraction._context import is_eager
 
 __all__ = [
     "angles_to_axis_angle",
@@ -46,7 +47,8 @@ __all__ = [
     "xyz_to_angles",
 ]
 
-_DETERMINANT_TOLERANCE = 1e-4
+_ORTHOGONALITY_TOLERANCE = 1e-4
+"""Many products of rotations in float32 stay below it."""
 
 
 # Random elements and the identity
@@ -333,7 +335,7 @@ def matrix_to_quaternion(R: Tensor) -> Tensor:
         ``(..., 4)``.
 
     Raises:
-        ValueError: determinant not 1, or another shape.
+        ValueError: not orthogonal, determinant -1, or another shape.
     """
     _check_rotation(R)
     (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = (row.unbind(-1) for row in R.unbind(-2))
@@ -380,7 +382,7 @@ def matrix_to_axis_angle(R: Tensor) -> tuple[Tensor, Tensor]:
         Unit vectors ``(..., 3)`` (0 at the identity) and angles ``(...)`` in [0, pi].
 
     Raises:
-        ValueError: determinant not 1, or another shape.
+        ValueError: not orthogonal, determinant -1, or another shape.
     """
     return quaternion_to_axis_angle(matrix_to_quaternion(R))
 
@@ -404,7 +406,7 @@ def matrix_to_angles(R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         ``alpha``, ``beta`` in [0, pi], ``gamma``, each ``(...)``.
 
     Raises:
-        ValueError: determinant not 1, or another shape.
+        ValueError: not orthogonal, determinant -1, or another shape.
     """
     _check_rotation(R)
     alpha, beta = xyz_to_angles(R[..., :, 1])
@@ -512,20 +514,32 @@ def _check_last(x: Tensor, name: str, size: int) -> None:
 
 
 def _check_rotation(R: Tensor) -> None:
+    """Raise ValueError unless ``R`` holds rotations; see ``check_orthogonal``."""
+    check_orthogonal(R)
+    if _can_be_read(R) and not bool((torch.det(R.detach()) > 0).all()):
+        raise ValueError("R: a matrix of determinant -1 given; allowed: rotations, determinant 1")
+
+
+def check_orthogonal(R: Tensor) -> None:
+    """Raise ValueError unless ``R`` holds orthogonal matrices ``(..., 3, 3)``.
+
+    Their values are looked at only where they can be: not while a program is recorded, within a
+    transform of ``torch.func``, or on the meta device.
+    """
     if R.ndim < 2 or R.shape[-2:] != (3, 3):
         raise ValueError(f"R must have shape (..., 3, 3); got {tuple(R.shape)}")
-    if _traced():
+    if not _can_be_read(R):
         return
-    error = (torch.det(R.detach()) - 1).abs()
-    if bool((error > _DETERMINANT_TOLERANCE).any()):
+    with torch.no_grad():
+        off = (R @ R.mT - torch.eye(3, dtype=R.dtype, device=R.device)).abs().amax()
+    # written so that NaN is refused, too
+    if not bool(off <= _ORTHOGONALITY_TOLERANCE):
         raise ValueError(
-            f"R must have determinant 1 (be a rotation); got one off by {float(error.max()):g}"
+            f"R: a matrix given that is not orthogonal, R R^T is off the identity by {off:.2g}; "
+            f"allowed: up to {_ORTHOGONALITY_TOLERANCE:g}"
         )
 
 
-_functorch_level: Callable[[], int | None] = torch._C._functorch.maybe_current_level
-
-
-def _traced() -> bool:
-    """Whether values cannot be looked at: under torch.compile, vmap, grad."""
-    return torch.compiler.is_compiling() or _functorch_level() is not None
+def _can_be_read(R: Tensor) -> bool:
+    transformed = torch._C._functorch.maybe_current_level() is not None
+    return is_eager((R,)) and not transformed and not R.is_meta and R.numel() > 0

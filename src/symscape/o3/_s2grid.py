@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from symscape._arguments import integer, is_integer
 from symscape.contraction._arguments import check_floating
 from symscape.o3._angular_spherical_harmonics import Legendre, spherical_harmonics_alpha
 from symscape.o3._rotation import angles_to_xyz
@@ -311,7 +312,11 @@ def complete_resolution(lmax: int | None, res: Resolution) -> tuple[int, int, in
     Raises:
         ValueError: nothing given, or too few points in beta.
     """
-    res_beta, res_alpha = (res, None) if res is None or isinstance(res, int) else res
+    res_beta, res_alpha = (res, None) if res is None or is_integer(res) else res
+    lmax, res_beta, res_alpha = (
+        number if number is None else integer(name, number, least)
+        for name, number, least in (("lmax", lmax, 0), ("res", res_beta, 1), ("res", res_alpha, 1))
+    )
     if res_beta is None:
         if lmax is not None:
             res_beta = 2 * (lmax + 1)

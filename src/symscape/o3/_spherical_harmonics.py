@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from symscape._arguments import is_integer
 from symscape.contraction._context import is_eager, is_traced, keeps_tensors
 from symscape.o3 import _harmonics_kernels
 from symscape.o3._harmonics_kernels import recursion, sectoral
@@ -58,12 +59,12 @@ class SphericalHarmonics(nn.Module):
     ) -> None:
         super().__init__()
         _check_normalization(normalization)
-        degrees = isinstance(irreps_out, int) or _are_degrees(irreps_out)
+        degrees = is_integer(irreps_out) or _are_degrees(irreps_out)
         irreps = None if degrees else Irreps(irreps_out)  # type: ignore[arg-type]
         self.irreps_in = _input_irreps(irreps, irreps_in)
         p = self.irreps_in[0].ir.p
         if irreps is None:
-            ls = [irreps_out] if isinstance(irreps_out, int) else list(irreps_out)
+            ls = [irreps_out] if is_integer(irreps_out) else list(irreps_out)
         else:
             for entry in irreps:
                 if entry.ir.p != p**entry.ir.l:
@@ -127,7 +128,7 @@ def spherical_harmonics(
         ValueError: as ``SphericalHarmonics``.
     """
     # a module takes longer to make than a few thousand harmonics; lists are the usual sequences
-    degrees: Any = tuple(l) if isinstance(l, list) else l
+    degrees: Any = tuple(l) if isinstance(l, list) else int(l) if is_integer(l) else l
     simple = isinstance(degrees, (int, str, Irrep)) or all(type(d) is int for d in degrees)
     if not simple or torch.compiler.is_compiling():  # which does not look into caches
         return SphericalHarmonics(l, normalize, normalization)(x)
@@ -352,7 +353,7 @@ def _are_degrees(value: object) -> bool:
     """Irrep is a tuple of integers too, but not a list of degrees."""
     if isinstance(value, (str, Irrep)) or not isinstance(value, Sequence):
         return False
-    return all(isinstance(l, int) for l in value)
+    return all(is_integer(l) for l in value)
 
 
 def _check_normalization(normalization: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from symscape._arguments import integer
 from symscape.contraction._context import kept
 
 __all__ = [
@@ -113,15 +114,8 @@ def _check_signs(signs: str | None) -> str:
     return signs
 
 
-def _check_degree(l: int, name: str = "l") -> int:
-    if not isinstance(l, int) or l < 0:
-        raise ValueError(f"{name} must be a non-negative integer; got {l!r}")
-    return l
-
-
 def _check_triple(l1: int, l2: int, l3: int) -> tuple[int, int, int]:
-    for name, l in (("l1", l1), ("l2", l2), ("l3", l3)):
-        _check_degree(l, name)
+    l1, l2, l3 = integer("l1", l1, 0), integer("l2", l2, 0), integer("l3", l3, 0)
     if not abs(l1 - l2) <= l3 <= l1 + l2:
         raise ValueError(
             f"l3 must be between |l1 - l2| and l1 + l2; got l1 = {l1}, l2 = {l2}, l3 = {l3}"
@@ -232,7 +226,7 @@ def change_basis_real_to_complex(
     Returns:
         ``(2l+1, 2l+1)``, complex; row ``l + m`` is the complex ``m``.
     """
-    _check_degree(l)
+    l = integer("l", l, 0)
     q = np.moveaxis(_to_real(np.eye(2 * l + 1, dtype=complex)[:, :, None], 0, l, False), 0, 1)
     return torch.tensor(q[..., 0], dtype=_complex(dtype), device=device)
 
@@ -248,7 +242,7 @@ def su2_generators(j: int) -> torch.Tensor:
     Returns:
         ``(3, 2j+1, 2j+1)``, complex, in the precision of torch's default dtype.
     """
-    return torch.tensor(_su2_generators(_check_degree(j, "j")), dtype=_complex(None))
+    return torch.tensor(_su2_generators(integer("j", j, 0)), dtype=_complex(None))
 
 
 def so3_generators(l: int) -> torch.Tensor:
@@ -295,7 +289,7 @@ def wigner_D(l: int, alpha: torch.Tensor, beta: torch.Tensor, gamma: torch.Tenso
     Returns:
         ``(..., 2l+1, 2l+1)``, orthogonal.
     """
-    _check_degree(l)
+    l = integer("l", l, 0)
     alpha, beta, gamma = torch.broadcast_tensors(
         *(torch.as_tensor(angle) for angle in (alpha, beta, gamma))
     )
