@@ -62,7 +62,7 @@ def lattice_error(teacher: Kernel, student: Kernel, side: int, d: int, L: float 
     half = np.arange(side // 2 + 1)
     twice = np.where((half == 0) | (2 * half == side), 1.0, 2.0)
     index = np.stack(np.meshgrid(*[half] * d, indexing="ij"), axis=-1).reshape(-1, d)
-    w: Array = 2 * math.pi / L * index
+    w = 2 * math.pi / L * index.astype(float)
     weight = twice[index].prod(axis=1)
     period = 2 * math.pi * side / L
     tails = _tails(teacher, student, d, period)
