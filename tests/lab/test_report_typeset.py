@@ -31,6 +31,7 @@ from symscape.lab._report._typeset import duration, interval, measured, number, 
         ("3 s of P", "3 s of <i>P</i>"),
         ("<i>P</i>/N", "<i>P</i>/<i>N</i>"),
         ("it's the thesis's", "it's the thesis's"),
+        ("see `symscape run N_x <b>`.", "see <code>symscape run N_x &lt;b&gt;</code>."),
     ],
 )
 def test_notation(text: str, expected: str) -> None:
@@ -39,7 +40,7 @@ def test_notation(text: str, expected: str) -> None:
 
 @given(st.text(max_size=60))
 def test_no_text_opens_a_tag_that_is_not_allowed(text: str) -> None:
-    rest = re.sub(r"</?(?:i|b|sub|sup)>", "", typeset(text))
+    rest = re.sub(r"</?(?:i|b|sub|sup|code)>", "", typeset(text))
     assert "<" not in rest
     assert ">" not in rest
 

@@ -6,6 +6,7 @@ Colors are tokens of :mod:`symscape.lab._report._palette`, resolved by the page.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -220,12 +221,14 @@ def _axis(axis: Axis, values: list[tuple[Numbers, Numbers | None]]) -> Json:
     }
     if not axis.log:
         return layout | ({"range": list(axis.range)} if axis.range is not None else {})
-    layout["minor"] = {"ticks": "outside", "ticklen": 3, "tickcolor": "--muted"}
+    minor: Json = {"ticks": "outside", "ticklen": 3, "tickcolor": "--muted"}
+    layout["minor"] = minor
     low, high = _decades(axis, values)
     if high - low >= 2:
         layout["dtick"] = max(1, round((high - low) / 8))
     elif high - low >= 0.7:
-        layout |= _one_two_five(low, high)
+        layout |= _labels(_multiples(low, high, (1, 2, 5)))
+        minor |= {"tickmode": "array", "tickvals": _multiples(low, high, range(1, 10))}
     if axis.range is not None:
         layout["range"] = [low, high]
     elif any(error is not None for _, error in values) and high > low:
@@ -234,10 +237,14 @@ def _axis(axis: Axis, values: list[tuple[Numbers, Numbers | None]]) -> Json:
     return layout
 
 
-def _one_two_five(low: float, high: float) -> Json:
-    """Labels at 1, 2 and 5, also beyond the ends; Plotly's own say "5" for 0.5."""
+def _multiples(low: float, high: float, digits: Iterable[int]) -> list[float]:
+    """Multiples of the powers of ten of an axis, and some beyond its ends."""
     exponents = range(math.floor(low) - 1, math.ceil(high) + 2)
-    values = [float(f"{m}e{e}") for e in exponents for m in (1, 2, 5)]
+    return [float(f"{digit}e{e}") for e in exponents for digit in digits]
+
+
+def _labels(values: list[float]) -> Json:
+    """Ticks with whole numbers as labels; Plotly's own say "5" for 0.5."""
     return {"tickmode": "array", "tickvals": values, "ticktext": [number(v) for v in values]}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import math
 import re
+from itertools import zip_longest
 
 _GREEK = {
     "alpha": "α",
@@ -45,6 +46,7 @@ _LETTER = re.compile(
 _SCIENTIFIC = re.compile(r"(?<![\w.@])(\d+(?:\.\d+)?)e([+-]?)0*(\d+)(?!\w|\.\d)")
 _SIGNS = {"&gt;=": "≥", "&lt;=": "≤", "-&gt;": "→", "+-": "±", " - ": " − ", " %": "\u00a0%"}
 _NEGATIVE = re.compile(r"(?<![\w.)\]>-])-(?=\d|<i>)")
+_CODE = re.compile(r"`([^`]+)`")
 # The few tags that a label may bring along, for what the notation cannot say.
 _ALLOWED = re.compile(r"&lt;(/?(?:i|b|sub|sup))&gt;")
 
@@ -53,8 +55,15 @@ def typeset(text: str) -> str:
     """Return plain text as safe HTML, with subscripts, superscripts and Greek letters.
 
     ``X_a`` and ``X_{ab}`` need a single letter or a Greek name as base, so ``max_steps`` stays
-    what it is.  The tags i, b, sub and sup pass; everything else is escaped.
+    what it is, and so does `code` between backticks.  The tags i, b, sub and sup pass; everything
+    else is escaped.
     """
+    parts = _CODE.split(text)
+    code = [f"<code>{html.escape(part, quote=False)}</code>" for part in parts[1::2]]
+    return "".join(map("".join, zip_longest(map(_prose, parts[::2]), code, fillvalue="")))
+
+
+def _prose(text: str) -> str:
     safe = _ALLOWED.sub(r"<\1>", html.escape(text, quote=False))
     for plain, sign in _SIGNS.items():
         safe = safe.replace(plain, sign)
