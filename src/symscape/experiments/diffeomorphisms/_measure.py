@@ -49,6 +49,9 @@ THESIS_NETS = (
 )
 """The networks of Fig. 5."""
 
+TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
+"""The data sets of the chapter that can be had; the sample of MNIST counts as MNIST."""
+
 HELD_OUT = 1000
 """Images of the validation set, and of the test set unless a profile has more."""
 

@@ -3,206 +3,222 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from symscape import scaling
 from symscape.experiments.diffeomorphisms._measure import (
     CUTOFFS,
     DELTAS,
     INTERPOLATIONS,
     NOISE_NORMS,
+    SMALL_NOISE,
+    TITLES,
     family,
 )
-from symscape.experiments.diffeomorphisms._network_claims import curves, is_modern, pixels
-from symscape.lab import Axis, Figure, Table
-from symscape.lab._figures import Mode
+from symscape.experiments.diffeomorphisms._network_claims import (
+    correlation,
+    is_modern,
+    networks,
+    pixels,
+    trained,
+)
+from symscape.lab import Axis, Figure, NoEstimate, Row, Table
 
-_TITLES = {
-    "mnist": "MNIST",
-    "fashion-mnist": "Fashion-MNIST",
-    "cifar10": "CIFAR-10",
-    "svhn": "SVHN",
-    "tiny-imagenet": "Tiny ImageNet",
-}
 _P = "number of training images P"
+_IN_TABLE_2 = {"mnist": "mnist", "fashion-mnist": "fashion"}
 
 
 def draw(table: Table) -> list[Figure]:
     """All figures; those of data sets without runs are left out, but for the first."""
     figures: list[Figure] = []
-    for data in dict.fromkeys([*(family(row["data"]) for row in table), "mnist"]):
-        rows = Table(row for row in table if family(row["data"]) == data)
-        full = Table(row for row in rows if row["full"])
+    present = {family(row["data"]) for row in table}
+    for data in [name for name in TITLES if name in present] or ["mnist"]:
+        rows = table.select(lambda row, data=data: family(row["data"]) == data)  # type: ignore[misc]
+        full = rows.select(lambda row: row["full"])
         figures += [
             _bars(full, data),
-            _displacement_curves(full, data),
+            *(_scatter(rows, data, name, index) for index in (0, 2) for name in ("R", "D", "G")),
             *(_size_curves(rows, data, name) for name in ("R", "D", "G")),
             _interpolation_curves(rows, data),
+            _displacement_curves(full, data),
             _trajectories(rows, data),
-            *(_scatter(full, data, name, index) for index in (0, 2) for name in ("R", "D", "G")),
-            *(_robustness(full, data, name) for name in ("R", "D", "G")),
             _depth(full, data),
             _noise(full, data),
+            *(_robustness(rows, data, name) for name in ("R", "D", "G")),
         ]
     return figures
 
 
-def _log_mean(values: Iterable[Any]) -> tuple[float, float]:
-    """Log-average and its standard error."""
-    logs = np.log(np.asarray(list(values), dtype=float))
-    mean = float(np.exp(logs.mean()))
-    error = float(logs.std(ddof=1)) / math.sqrt(len(logs)) if len(logs) > 1 else 0.0
-    return mean, mean * error
-
-
-def _column(groups: list[tuple[str, Table]], value: Callable[[Any], Any]) -> tuple[Any, Any]:
-    pairs = [_log_mean(value(row) for row in rows) for _, rows in groups]
-    return [mean for mean, _ in pairs], [error for _, error in pairs]
-
-
-def _entry(name: str, at: Any) -> Callable[[Any], Any]:
+def _entry(name: str, *at: Any) -> Callable[[Row], Any]:
     return lambda row: row[name][at]
 
 
-def _by_net(table: Table) -> list[tuple[str, Table]]:
-    """Networks in the order of the sweep, from simple to deep."""
-    order = dict.fromkeys(row["net"] for row in table)
-    return [(net, table.where(net=net)) for net in order]
-
-
 def _bars(table: Table, data: str) -> Figure:
-    groups = _by_net(table)
-    names = ", ".join(f"{k} {net}" for k, (net, _) in enumerate(groups))
+    names = list(dict.fromkeys(row["net"] for row in table))  # from simple to deep
+    listed = ", ".join(f"{k} {net}" for k, net in enumerate(names))
     figure = Figure(
         f"before-and-after-{data}",
-        f"Before and after training, {_TITLES[data]}",
+        f"Before and after training, {TITLES[data]}",
         "Relative stability at c = 3 and a displacement of one pixel, at initialization and after "
-        f"training with the largest P (Fig. 3 center, Fig. 4). Networks: {names}.",
+        f"training with the largest P (Fig. 3 center, Fig. 4). Networks: {listed}.",
         Axis("network"),
         Axis("R_f", log=True),
+        claims=tuple(
+            f"ch4.{claim}"
+            for claim in (
+                "fig3.init",
+                "fig3.trained",
+                "fig3.range",
+                "fig4.fully-connected",
+                "fig4.lenet",
+                "fig4.lenet-cifar10" if data == "cifar10" else "fig4.lenet-elsewhere",
+            )
+        ),
     )
-    place = np.arange(len(groups))
-    for name, field in (("at initialization", "init_R"), ("trained", "R")):
-        mean, error = _column(groups, _entry(field, 0))
-        figure.measured(name, place, mean, y_error=error)
-    figure.guide("as stable as to noise", [-0.5, len(groups) - 0.5], [1.0, 1.0])
+    for name, stability in (("at initialization", "init_R"), ("trained", "R")):
+        figure.curves(
+            table,
+            lambda row: names.index(row["net"]),
+            _entry(stability, 0),
+            name=name,
+            geometric=True,
+            mode="markers",
+            group=len(figure.series),
+        )
+    figure.guide("as stable as to noise", [-0.5, len(names) - 0.5], [1.0, 1.0])
     return figure
 
 
 def _displacement_curves(table: Table, data: str) -> Figure:
-    groups = _by_net(table)
     figure = Figure(
         f"displacement-{data}",
-        f"Against the displacement, {_TITLES[data]}",
+        f"Against the displacement, {TITLES[data]}",
         "R_f of the deepest network against the nominal displacement, at initialization and after "
         "training, for three cut-offs and both interpolations (Fig. 3 left). Displacements far "
         "below a pixel show the interpolation, not the network.",
         Axis("delta", "pixels", log=True),
         Axis("R_f", log=True),
+        claims=("ch4.fig3.interpolation",) if data == "cifar10" else (),
     )
-    if not groups:
-        return figure
-    _, rows = groups[-1]
+    deepest = table.select(lambda row: row["net"] == table.rows[-1]["net"])
     for a, c in enumerate(CUTOFFS):
-        for i, interpolation in enumerate(INTERPOLATIONS):
-            values = [_log_mean(row["R_grid"][i, a, b] for row in rows) for b in range(len(DELTAS))]
-            mean, error = zip(*values, strict=True)
-            figure.measured(
-                f"trained, c = {c}, {interpolation}", DELTAS, mean, y_error=error, group=2 * a + i
+        series = [(f"trained, c = {c}, {way}", "R_grid", i) for i, way in enumerate(INTERPOLATIONS)]
+        for name, grid, i in (*series, (f"at initialization, c = {c}", "init_R_grid", 0)):
+            figure.curves(
+                deepest,
+                lambda row: DELTAS,
+                _entry(grid, i, a),
+                name=name,
+                geometric=True,
+                mode="markers" if grid == "R_grid" else "lines",
+                group=2 * a + i,
             )
-        initial = [
-            _log_mean(row["init_R_grid"][0, a, b] for row in rows)[0] for b in range(len(DELTAS))
-        ]
-        figure.measured(f"at initialization, c = {c}", DELTAS, initial, mode="lines", group=2 * a)
     return figure
 
 
 def _size_curves(table: Table, data: str, name: str) -> Figure:
-    statement = {
-        "R": "Thesis: it falls for modern networks, about like 1/P over a part of the range "
-        "(Fig. 3 right, 4, 6, 13 and 22).",
-        "D": "Thesis: it goes up or down, depending on data and network (Fig. 6 and 22).",
-        "G": "Thesis: it grows (Fig. 6 and 22).",
+    statement, claims = {
+        "R": (
+            "Thesis: it falls for modern networks, about like 1/P over a part of the range (Fig. 3 "
+            "right, 4, 6, 13 and 22).",
+            ["fig6.relative"]
+            + (["fig3.more-data", "fig3.slope"] if data == "cifar10" else ["fig13.slope"]),
+        ),
+        "D": ("Thesis: it goes up or down, depending on data and network (Fig. 6 and 22).", []),
+        "G": ("Thesis: it grows (Fig. 6 and 22).", ["fig6.noise"]),
     }[name]
     figure = Figure(
         f"{name.lower()}-against-p-{data}",
-        f"{name}_f against P, {_TITLES[data]}",
+        f"{name}_f against P, {TITLES[data]}",
         f"{name}_f at c = 3 and a displacement of one pixel, log-average over seeds. {statement}",
         Axis(_P, log=True),
         Axis(f"{name}_f", log=True),
+        claims=tuple(f"ch4.{claim}" for claim in claims),
     )
-    for (_, net), sizes, values in curves(table, name):
-        mean, error = zip(*(_log_mean(v[np.isfinite(v)]) for v in values.T), strict=True)
-        figure.measured(net, sizes, mean, y_error=error, mode="lines+markers")
-    return figure
+    return figure.curves(table, "P", _entry(name, 0), "net", name="{net}", geometric=True)
 
 
 def _interpolation_curves(table: Table, data: str) -> Figure:
     figure = Figure(
         f"interpolations-against-p-{data}",
-        f"Both interpolations against P, {_TITLES[data]}",
+        f"Both interpolations against P, {TITLES[data]}",
         "R_f of the networks with batch normalization, at c = 3 and a displacement of one pixel, "
         "with bilinear (lines) and Gaussian interpolation (markers); log-average over seeds (Fig. "
         "13). Thesis: they coincide.",
         Axis(_P, log=True),
         Axis("R_f", log=True),
+        claims=() if data == "cifar10" else ("ch4.fig13.interpolation",),
     )
-    modern = Table(row for row in table if is_modern(row["net"]))
-    for group, ((_, net), sizes, values) in enumerate(curves(modern, "R")):
-        line = [_log_mean(v[np.isfinite(v)])[0] for v in values.T]
-        figure.measured(f"{net}, bilinear", sizes, line, mode="lines", group=group)
-    for group, ((_, net), sizes, values) in enumerate(curves(modern, "R_gaussian")):
-        mean, error = zip(*(_log_mean(v[np.isfinite(v)]) for v in values.T), strict=True)
-        figure.measured(f"{net}, Gaussian", sizes, mean, y_error=error, group=group)
-    return figure
+    modern = table.select(lambda row: is_modern(row["net"]))
+    bilinear = _entry("R", 0)
+    figure.curves(
+        modern, "P", bilinear, "net", name="{net}, bilinear", geometric=True, mode="lines"
+    )
+    return figure.curves(
+        modern, "P", "R_gaussian", "net", name="{net}, Gaussian", geometric=True, mode="markers"
+    )
 
 
 def _trajectories(table: Table, data: str) -> Figure:
     figure = Figure(
         f"trajectories-{data}",
-        f"Test error and relative stability as P grows, {_TITLES[data]}",
+        f"Test error and relative stability as P grows, {TITLES[data]}",
         "Each line is a network, from small P (large error) to large P (Fig. 18).",
         Axis("R_f", log=True),
         Axis("test error", log=True),
+        claims=("ch4.fig18.separation",) if data == "cifar10" else (),
     )
-    for net, rows in _by_net(table):
-        groups = [(str(P), some) for (P,), some in rows.groups("P")]
-        R, _ = _column(groups, lambda row: row["R"][0])
-        error, _ = _column(groups, _test_error)
+    for (net,), rows in table.groups("net"):
+        sizes = [some for _, some in rows.groups("P")]
+        R, error = (
+            [math.exp(np.mean([math.log(value(row)) for row in some])) for some in sizes]
+            for value in (_entry("R", 0), _test_error)
+        )
         figure.measured(net, R, error, mode="lines+markers")
     return figure
 
 
-def _test_error(row: Any) -> float:
+def _test_error(row: Row) -> float:
     return max(float(row["test_error"]), 5e-4)
 
 
 def _scatter(table: Table, data: str, name: str, index: int) -> Figure:
-    from symscape.diffeo import log_correlation
-
     average = "medians" if index == 0 else "means"
-    groups = _by_net(table)
-    x, x_error = _column(groups, lambda row: row[name][index])
-    y, y_error = _column(groups, _test_error)
-    rho = ""
-    if len(groups) >= 3:
-        found = log_correlation(y, x)
-        rho = f" Correlation of the logarithms: {found.rho:.2f} +- {found.error:.2f}."
-    where = (
-        {"R": "Fig. 5 and 19", "D": "Fig. 15", "G": "Fig. 16"}[name] if index == 0 else "Fig. 17"
-    )
+    where, claims = {
+        "R": ("Fig. 5 and 19", ["correlation", "exponent", "prefactor"]),
+        "D": ("Fig. 15", ["deformations"]),
+        "G": ("Fig. 16", ["noise"]),
+    }[name]
+    if data == "cifar10":
+        figure_number = {"R": "fig5", "D": "fig15", "G": "fig16"}[name]
+        shown = [f"ch4.{figure_number}.{claim}" for claim in claims]
+        shown += ["ch4.fig5.better-than-deformations"] if name in "RD" else []
+    else:
+        what = {"R": "relative", "D": "deformations", "G": "noise"}[name]
+        shown = [f"ch4.table2.{_IN_TABLE_2[data]}-{what}"]
+    if average == "means":
+        where, shown = "Fig. 17", ["ch4.fig17.means"] if data == "cifar10" else []
+    runs, note = trained(table.select(lambda row: row["full"]))
     figure = Figure(
         f"error-against-{name.lower()}-{average}-{data}",
-        f"Test error against {name}_f, {_TITLES[data]}, {average}",
+        f"Test error against {name}_f, {TITLES[data]}, {average}",
         f"One point per network, trained with the largest P ({where}; Fig. 20 and Table 2 for "
-        f"other data than CIFAR-10).{rho}",
+        f"other data than CIFAR-10). {note}".strip(),
         Axis(f"{name}_f", log=True),
         Axis("test error", log=True),
+        claims=tuple(shown),
     )
-    for k, (net, _) in enumerate(groups):
-        figure.measured(net, x[k], y[k], y_error=y_error[k], x_error=x_error[k])
+    x = []
+    for (net,), rows in runs.groups("net"):
+        at, height = (
+            scaling.geometric_mean(rows.per_seed(value))
+            for value in (_entry(name, index), _test_error)
+        )
+        x.append(at.value)
+        figure.measured(net, at.value, height.value, height.error, at.error)
     if name == "R" and index == 0 and data == "cifar10" and x:
         line = np.array([min(x), max(x)])
         figure.thesis("0.24 R_f^(1/2)", line, 0.24 * np.sqrt(line))
@@ -210,28 +226,24 @@ def _scatter(table: Table, data: str, name: str, index: int) -> Figure:
 
 
 def _robustness(table: Table, data: str, name: str) -> Figure:
-    from symscape.diffeo import log_correlation
-
-    groups = _by_net(table)
-    n = pixels(table.rows[0]["data"]) if table else 28
+    n = pixels(data)
     figure = Figure(
         f"robustness-{data}" if name == "R" else f"robustness-{name.lower()}-{data}",
-        f"The correlation with {name}_f for other deformations, {_TITLES[data]}",
+        f"The correlation with {name}_f for other deformations, {TITLES[data]}",
         f"Correlation of test error and {name}_f over networks against the nominal displacement "
         "(Fig. 21). Acceptable are displacements of half a pixel up to n / (pi c), for c = "
         f"{CUTOFFS[0]} up to {n / (math.pi * CUTOFFS[0]):.1f} pixels.",
         Axis("delta", "pixels", log=True),
         Axis("correlation", range=(-1.05, 1.05)),
+        claims=("ch4.fig21.robust",) if data == "cifar10" and name == "R" else (),
     )
-    if len(groups) < 3:
-        return figure
-    y, _ = _column(groups, _test_error)
-    for i, interpolation in enumerate(INTERPOLATIONS):
+    try:
+        some = list(networks(table, data).values())
+    except NoEstimate:
+        some = []
+    for i, interpolation in enumerate(INTERPOLATIONS) if len(some) >= 3 else ():
         for a, c in enumerate(CUTOFFS):
-            rho = []
-            for b in range(len(DELTAS)):
-                x, _ = _column(groups, _entry(f"{name}_grid", (i, a, b)))
-                rho.append(log_correlation(y, x).rho)
+            rho = [correlation(some, f"{name}_grid", (i, a, b)) for b in range(len(DELTAS))]
             figure.measured(f"c = {c}, {interpolation}", DELTAS, rho, mode="lines+markers")
     return figure
 
@@ -239,36 +251,38 @@ def _robustness(table: Table, data: str, name: str) -> Figure:
 def _depth(table: Table, data: str) -> Figure:
     figure = Figure(
         f"depth-{data}",
-        f"Relative stability at every depth, {_TITLES[data]}",
+        f"Relative stability at every depth, {TITLES[data]}",
         "R of the activations against the relative depth of their layer (Fig. 14); log-average "
-        "over seeds. Thin lines: at initialization.",
+        "over seeds. Lines without markers: at initialization.",
         Axis("relative depth", range=(-0.03, 1.03)),
         Axis("R", log=True),
+        claims=("ch4.fig14.init", "ch4.fig14.depth"),
     )
-    for group, (net, rows) in enumerate(_by_net(table)):
-        depth = np.linspace(0, 1, len(rows.rows[0]["R_layers"]))
-        for name, field in (("trained", "R_layers"), ("at initialization", "init_R_layers")):
-            with np.errstate(invalid="ignore"):
-                R = np.exp(np.mean([np.log(row[field]) for row in rows], axis=0))
-            mode: Mode = "lines+markers" if name == "trained" else "lines"
-            figure.measured(f"{net}, {name}", depth, R, mode=mode, group=group)
+    for name, field in (("trained", "R_layers"), ("at initialization", "init_R_layers")):
+        figure.curves(
+            table,
+            lambda row: np.linspace(0, 1, len(row["R_layers"])),
+            field,
+            "net",
+            name=f"{{net}}, {name}",
+            geometric=True,
+            mode="lines+markers" if name == "trained" else "lines",
+        )
     return figure
 
 
 def _noise(table: Table, data: str) -> Figure:
     figure = Figure(
         f"noise-{data}",
-        f"Response to noise, {_TITLES[data]}",
-        "G_f of trained networks against the norm of the noise (Fig. 11, which has networks at "
-        "initialization, too). Grey: the square.",
+        f"Response to noise, {TITLES[data]}",
+        "G_f of trained networks against the norm of the noise (Fig. 11; those at initialization "
+        "are in an experiment of their own). Grey: the square.",
         Axis("|eta|", log=True),
         Axis("G_f", log=True),
+        claims=("ch4.fig11.quadratic", *(["ch4.fig11.departure"] if data == "cifar10" else [])),
     )
-    last = None
-    for net, rows in _by_net(table):
-        last = np.exp(np.mean([np.log(row["G_noise"]) for row in rows], axis=0))
-        figure.measured(net, NOISE_NORMS, last, mode="lines+markers")
-    if last is not None:
-        small = np.array(NOISE_NORMS[:6])
-        figure.guide("slope 2", small, last[0] * (small / small[0]) ** 2)
+    figure.curves(table, lambda row: NOISE_NORMS, "G_noise", "net", name="{net}", geometric=True)
+    for row in table.rows[-1:]:
+        square = row["G_noise"][0] * (np.array(SMALL_NOISE) / SMALL_NOISE[0]) ** 2
+        figure.guide("slope 2", SMALL_NOISE, square)
     return figure

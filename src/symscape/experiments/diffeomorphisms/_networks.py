@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from symscape import lab
-from symscape.experiments.diffeomorphisms import _network_claims as answers
 from symscape.experiments.diffeomorphisms import _network_figures as figures
 from symscape.experiments.diffeomorphisms._measure import (
     HELD_OUT,
@@ -16,7 +15,8 @@ from symscape.experiments.diffeomorphisms._measure import (
     available,
     beyond_default,
 )
-from symscape.lab import Figure, Finding, Table
+from symscape.experiments.diffeomorphisms._network_claims import CLAIMS
+from symscape.lab import Figure, Table
 
 SMALL_NETS = ("fc-l2", "fc-l4", "lenet", "alexnet", "vgg11-bn", "resnet10")
 PAPER_SIZES = (512, 1024, 2048, 4096, 8192, 16_384, 32_768, 50_000)
@@ -120,7 +120,7 @@ class Networks(lab.Experiment):
             seeds=5,
         ),
     }
-    claims = answers.CLAIMS
+    claims = CLAIMS
 
     def points(self, p: NetworksParameters) -> Iterator[dict[str, Any]]:
         for name, data in available(p.datasets).items():
@@ -154,9 +154,6 @@ class Networks(lab.Experiment):
         from symscape.experiments.diffeomorphisms._measure import measure_network
 
         return measure_network(point)
-
-    def analyse(self, table: Table, p: NetworksParameters) -> list[Finding]:
-        return answers.findings(table, p.datasets)
 
     def figures(self, table: Table, p: NetworksParameters) -> list[Figure]:
         return figures.draw(table)

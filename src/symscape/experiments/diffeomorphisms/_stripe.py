@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
-from symscape import lab
-from symscape.experiments.diffeomorphisms._estimates import NO_RUN
-from symscape.lab import Axis, Claim, Figure, Finding, Table, Tolerance
+from symscape import lab, scaling
+from symscape.lab import Axis, Claim, Estimate, Figure, Table, Tolerance
 
 
 class StripeParameters(lab.Parameters):
@@ -34,6 +34,52 @@ class StripeParameters(lab.Parameters):
     seeds: int = Field(ge=1, description="training sets and networks")
 
 
+def _fitted(table: Table) -> tuple[Table, str]:
+    """The runs that fitted as many points as they should, and a sentence about the others."""
+    used = table.where(stopped="fitted")
+    left = len(table) - len(used)
+    return used, f"{left} runs met the limit of steps or got stuck first." if left else ""
+
+
+def _curves(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Sizes (n,), and one curve per seed, (seeds, n), NaN where a run is missing."""
+    sizes = np.array(sorted({row["P"] for row in table}))
+    seeds = [{row["P"]: float(row[name]) for row in rows} for _, rows in table.groups("seed")]
+    return sizes, np.array([[found.get(P, math.nan) for P in sizes.tolist()] for found in seeds])
+
+
+def _exponent(name: str) -> Callable[[Table, Any], Estimate]:
+    """The answer that is an exponent against P."""
+
+    def answer(table: Table, p: StripeParameters) -> Estimate:
+        used, note = _fitted(table)
+        return scaling.slope(*_curves(used, name), note=note)
+
+    return answer
+
+
+def _against_amplification(table: Table, p: StripeParameters) -> Estimate:
+    """Exponent of the log-average of R against that of Lambda, of seeds fitted at every P."""
+    used, note = _fitted(table)
+    logs = np.log([_curves(used, name)[1] for name in ("amplification", "R")])
+    complete = logs[:, ~np.isnan(logs).any(axis=(0, 2))]
+
+    def exponent(seeds: list[np.ndarray], sizes: slice) -> float:
+        x, y = np.mean(seeds, axis=0)[:, sizes]
+        return float(np.polyfit(x, y, 1)[0]) if np.ptp(x) > 0 else math.nan
+
+    n = logs.shape[2]
+    windows = {"all sizes": slice(None), "all but the largest": slice(n - 1)}
+    windows |= {"all but the smallest": slice(1, None)}
+    return scaling.scan(
+        lambda window: scaling.bootstrap(
+            list(complete.swapaxes(0, 1)), lambda seeds: exponent(seeds, windows[window])
+        ),
+        list(windows),
+        note,
+    )
+
+
 CLAIMS = (
     Claim(
         "ch4.fig7.slope",
@@ -41,6 +87,7 @@ CLAIMS = (
         "The relative stability of the stripe model falls like 1/P.",
         -1.0,
         Tolerance(-1.25, -0.75, "+- 0.25 for a small network, stopped before it fits every point"),
+        _exponent("R"),
     ),
     Claim(
         "ch4.sec6.amplification",
@@ -48,6 +95,7 @@ CLAIMS = (
         "The weights along the direction that matters outgrow the others by Lambda ~ P^(1/2).",
         0.5,
         Tolerance(0.375, 0.625, "half of the tolerance of the slope of R_f ~ Lambda^-2"),
+        _exponent("amplification"),
     ),
     Claim(
         "ch4.sec6.stability-from-alignment",
@@ -55,6 +103,7 @@ CLAIMS = (
         "R_f is the inverse square of the amplification: its exponent against Lambda.",
         -2.0,
         Tolerance(-2.4, -1.6, "+- 20 %"),
+        _against_amplification,
     ),
 )
 
@@ -93,9 +142,8 @@ class Stripe(lab.Experiment):
     }
     claims = CLAIMS
 
-    def points(self, p: StripeParameters) -> list[dict[str, Any]]:
-        fixed = p.model_dump(exclude={"sizes", "seeds"})
-        return [{**fixed, "P": P, "seed": seed} for P in p.sizes for seed in range(p.seeds)]
+    def points(self, p: StripeParameters) -> Iterator[dict[str, Any]]:
+        return lab.grid(p.seeds, **p.model_dump(exclude={"sizes", "seeds"}), P=p.sizes)
 
     def cost(self, point: dict[str, Any]) -> float:
         steps = min(point["max_steps"], 3 / point["max_dgrad"] * (1 + 10 * point["fraction"]))
@@ -124,85 +172,54 @@ class Stripe(lab.Experiment):
             "stopped": run.stopped,
         }
 
-    def analyse(self, table: Table, p: StripeParameters) -> list[Finding]:
-        used = Table(row for row in table if row["stopped"] == "fitted")
-        left_out = len(table) - len(used)
-        note = f"{left_out} runs met the limit of steps or got stuck first." if left_out else ""
-        findings = [
-            _exponent("ch4.fig7.slope", used, "R", note),
-            _exponent("ch4.sec6.amplification", used, "amplification", note),
-        ]
-        return [*findings, _against_amplification(used)]
-
     def figures(self, table: Table, p: StripeParameters) -> list[Figure]:
         return [
-            _curve_figure(table, "R", "relative-stability", "R_f", -1.0),
-            _curve_figure(table, "amplification", "amplification", "Lambda", 0.5),
+            _curve_figure(table, "R", "relative-stability", "R_f", -1.0, "ch4.fig7.slope"),
+            _curve_figure(
+                table, "amplification", "amplification", "Lambda", 0.5, "ch4.sec6.amplification"
+            ),
+            _alignment_figure(table),
             _stripe_figure(),
         ]
 
 
-def _curves(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Sizes (n,), and one curve per seed, (seeds, n), NaN where a run is missing."""
-    sizes = np.array(sorted({row["P"] for row in table}))
-    curves = []
-    for _, rows in table.groups("seed"):
-        values = {row["P"]: float(row[name]) for row in rows}
-        curves.append([values.get(P, math.nan) for P in sizes.tolist()])
-    return sizes, np.array(curves)
-
-
-def _exponent(claim: str, table: Table, name: str, note: str) -> Finding:
-    from symscape.scaling import fit_power_law
-
-    if len({row["P"] for row in table}) < 2:
-        return Finding(claim, None, note=NO_RUN)
-    fit = fit_power_law(*_curves(table, name))
-    P = f"P = {fit.window[0]:.0f} to {fit.window[1]:.0f}, {fit.n_seeds} seeds."
-    return Finding(claim, fit.exponent, fit.statistical, f"{P} {note}".strip(), table.keys)
-
-
-def _against_amplification(table: Table) -> Finding:
-    """Slope of log R against log Lambda over the sizes, each the mean over seeds."""
-    from symscape.scaling import cluster_bootstrap
-
-    claim = "ch4.sec6.stability-from-alignment"
-    if len({row["P"] for row in table}) < 2:
-        return Finding(claim, None, note=NO_RUN)
-    curves = [np.log(_curves(table, name)[1]) for name in ("amplification", "R")]
-    complete = ~np.isnan(curves[0] + curves[1]).any(axis=1)
-    if not complete.any():
-        return Finding(claim, None, note="No seed was fitted at every P.")
-
-    def slope(amplification: np.ndarray, R: np.ndarray) -> float:
-        return float(np.polyfit(amplification.mean(0), R.mean(0), 1)[0])
-
-    found = cluster_bootstrap(slope, *(part[complete] for part in curves))
-    return Finding(claim, found.value, found.error, runs=table.keys)
-
-
-def _curve_figure(table: Table, name: str, id: str, label: str, slope: float) -> Figure:
+def _curve_figure(table: Table, name: str, id: str, label: str, slope: float, claim: str) -> Figure:
     figure = Figure(
         id,
         "Relative stability" if name == "R" else "Weights along the direction that matters",
         "Mean over seeds of the logarithm and its error. Dashed: the thesis's power "
-        f"P^({slope:g}), through the largest P. Open: the runs one by one.",
+        f"P^({slope:g}), through the largest P. Without lines: the runs one by one.",
         Axis("number of training points P", log=True),
         Axis(label, log=True),
+        claims=(claim,),
     )
-    sizes = sorted({row["P"] for row in table})
-    mean, error = [], []
-    for P in sizes:
-        logs = np.log(table.where(P=P).column(name))
-        mean.append(float(np.exp(logs.mean())))
-        error.append(
-            mean[-1] * float(logs.std(ddof=1)) / math.sqrt(len(logs)) if len(logs) > 1 else 0
-        )
-    figure.measured("mean over seeds", sizes, mean, y_error=error, mode="lines+markers")
-    if sizes:
-        figure.measured("runs", table.column("P"), table.column(name))
-        line = mean[-1] * (np.array(sizes) / sizes[-1]) ** slope
-        figure.thesis(f"P^({slope:g})", sizes, line)
+    used, _ = _fitted(table)
+    figure.curves(used, "P", name, name="mean over seeds", geometric=True)
+    figure.measured("runs", used.column("P"), used.column(name))
+    [mean, _] = figure.series
+    if len(mean.x):
+        figure.thesis(f"P^({slope:g})", mean.x, mean.y[-1] * (mean.x / mean.x[-1]) ** slope)
+    return figure
+
+
+def _alignment_figure(table: Table) -> Figure:
+    figure = Figure(
+        "alignment",
+        "Stability from alignment",
+        "R_f against the amplification Lambda of the weights along the direction that matters, run "
+        "by run. Dashed: the thesis's power Lambda^(-2), through their log-averages.",
+        Axis("Lambda", log=True),
+        Axis("R_f", log=True),
+        claims=("ch4.sec6.stability-from-alignment",),
+        ordered=True,
+    )
+    used, _ = _fitted(table)
+    for (P,), rows in used.groups("P"):
+        figure.measured(f"P = {P}", rows.column("amplification"), rows.column("R"))
+    if used:
+        x, y = (np.log(used.column(name)) for name in ("amplification", "R"))
+        ends = np.array([x.min(), x.max()])
+        figure.thesis("Lambda^(-2)", np.exp(ends), np.exp(y.mean() - 2 * (ends - x.mean())))
     return figure
 
 
