@@ -6,19 +6,17 @@ import ctypes
 import functools
 import hashlib
 import os
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import platformdirs
+from symscape.contraction import _disk_cache
 
-__all__ = ["Function", "cache_folder", "compiled", "vector_registers", "vector_width"]
+__all__ = ["Function", "compiled", "vector_registers", "vector_width"]
 
 Function = Callable[..., None]
 
-_CHECKSUM = 32
 _lock = threading.RLock()  # LLVM's objects are not for several threads
 # a fork waits for the code that is being made: its thread would be missing in the child, and LLVM's
 # objects and own locks stay as they are
@@ -29,20 +27,12 @@ _alive: list[Any] = []  # code stays loaded as long as the process
 _addresses: dict[str, int] = {}
 
 
-def cache_folder() -> Path:
-    """Folder of the compiled kernels: `SYMSCAPE_CACHE`, or one in the user's cache."""
-    chosen = os.environ.get("SYMSCAPE_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("symscape") / "kernels"
-
-
 def compiled(
     key: str, entry: str, argument_types: list[Any], source: Callable[[], str]
 ) -> Function:
     """A function, from the cache or compiled.
 
-    The cache is shared by processes: files appear whole (written aside, then renamed), carry a
-    checksum, and belong to one kind of processor. A cache that cannot be written or read costs
-    time and nothing else.
+    The cache is shared by processes (see `_disk_cache`); a file belongs to one kind of processor.
 
     Args:
         key: names the source text, so that it need not be made when the code is in the cache.
@@ -53,11 +43,10 @@ def compiled(
     with _lock:
         name = hashlib.sha256(f"{key} {_platform()} {_generator()}".encode()).hexdigest()[:40]
         if name not in _addresses:  # two threads may have asked for the same
-            path = cache_folder() / f"{name}.o"
-            code = _read(path)
+            code = _disk_cache.read(name)
             if code is None:
                 code = _object_code(source())
-                _write(path, code)
+                _disk_cache.write(name, code)
             _addresses[name] = _link(name, entry, code)
     return ctypes.CFUNCTYPE(None, *argument_types)(_addresses[name])
 
@@ -142,26 +131,3 @@ def _link(name: str, entry: str, code: bytes) -> int:
     library = builder.export_symbol(entry).link(_linker(), name)
     _alive.append(library)
     return library[entry]
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    checksum, code = content[:_CHECKSUM], content[_CHECKSUM:]
-    return code if hashlib.sha256(code).digest() == checksum else None
-
-
-def _write(path: Path, code: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(code).digest() + code)
-            os.replace(aside, path)
-        except OSError:
-            os.unlink(aside)
-    except OSError:
-        pass
