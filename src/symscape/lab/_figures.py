@@ -15,7 +15,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -232,6 +232,23 @@ class Figure:
             self._averaged(label, points, geometric, mode, group + place)
         return self
 
+    def estimates(
+        self,
+        name: str,
+        found: Mapping[Any, scaling.Estimate],
+        mode: Mode = "markers",
+        group: int | None = None,
+    ) -> Figure:
+        """Estimates by their x, as one measured series with their errors."""
+        return self.measured(
+            name,
+            list(found),
+            [estimate.value for estimate in found.values()],
+            [estimate.error or 0.0 for estimate in found.values()],
+            mode=mode,
+            group=group,
+        )
+
     def _averaged(
         self, label: str, points: list[Any], geometric: bool, mode: Mode, group: int
     ) -> None:
@@ -240,10 +257,7 @@ class Figure:
             if math.isfinite(y) and not (geometric and y <= 0):
                 samples.setdefault(float(x), []).append(float(y))
         average = scaling.geometric_mean if geometric else scaling.mean
-        means = {x: average(samples[x]) for x in sorted(samples)}
-        errors = [estimate.error or 0.0 for estimate in means.values()]
-        heights = [estimate.value for estimate in means.values()]
-        self.measured(label, list(means), heights, errors, mode=mode, group=group)
+        self.estimates(label, {x: average(samples[x]) for x in sorted(samples)}, mode, group)
 
     def thesis(
         self,

@@ -19,6 +19,7 @@ from scipy.special import ndtr, stdtrit
 Array = NDArray[np.float64]
 T = TypeVar("T")
 
+_NAMED = 6  # panels that a note lists beside the worst one, the next worse ones first
 _ONE_SIGMA = float(ndtr(1.0))  # 0.8413: one-sided level of one standard deviation
 
 
@@ -297,10 +298,13 @@ def worst(panels: Mapping[Any, Estimate | str], low: float, high: float) -> Esti
     found = panels[name]
     if isinstance(found, str):
         return f"{name}: {found}"
-    others = {n: p for n, p in panels.items() if not isinstance(p, str) and n != name}
+    ordered = ((n, panels[n]) for n in sorted(panels, key=key) if n != name)
+    rest = [(n, panel) for n, panel in ordered if not isinstance(panel, str)]
+    others = listed(dict(rest[:_NAMED]))
+    more = f", and {len(rest) - _NAMED} more" if len(rest) > _NAMED else ""
     silent = [str(n) for n, p in panels.items() if isinstance(p, str)]
     return dataclasses.replace(found, panel=str(name)).noted(
-        f"The others: {listed(others)}." if others else "",
+        f"The others: {others}{more}." if rest else "",
         f"No number for {', '.join(silent)}." if silent else "",
     )
 

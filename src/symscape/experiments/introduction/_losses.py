@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from symscape import lab
-from symscape.lab import Axis, Claim, Figure, Finding, Table, Tolerance
+from symscape.lab import Axis, Claim, Estimate, Figure, NoEstimate, Row, Table, Tolerance
 
 MARGIN = 0.5
 """The margin epsilon of the hinge in paper A."""
@@ -27,13 +28,36 @@ class LossParameters(lab.Parameters):
     )
 
 
+def _of(loss: str, number: Callable[[Row], float]) -> Callable[[Table, LossParameters], Estimate]:
+    """The answer that one of the two losses gives, exactly."""
+
+    def answer(table: Table, p: LossParameters) -> Estimate:
+        rows = table.where(loss=loss).rows
+        if not rows:
+            raise NoEstimate(f"The {NAMES[loss]} was not evaluated.")
+        return Estimate(float(number(rows[0])))
+
+    return answer
+
+
+def _at_zero(row: Row) -> float:
+    return float(row["value"][np.abs(row["yf"]).argmin()])
+
+
+def _range(row: Row) -> float:
+    """Smallest y f from which on the loss is zero."""
+    return float(row["yf"][row["value"] > 0].max()) + 1 / row["per_unit"]
+
+
 CLAIMS = (
     Claim(
         "ch0.eq8.forms",
         "Introduction, Eq. 7-8",
         "The binary cross entropy log(1 + e^(-yf)) is that of two classes with logits +f/2, -f/2.",
         "the two are equal",
-        Tolerance(0.0, 1e-12, "largest deviation relative to 1 + loss; exact up to rounding"),
+        Tolerance.at_most(1e-12, "largest deviation relative to 1 + loss; exact up to rounding"),
+        _of("cross-entropy", lambda row: row["two_class_deviation"]),
+        "exact",
         profile="smoke",
     ),
     Claim(
@@ -41,7 +65,9 @@ CLAIMS = (
         "Introduction, Sec. 0.2",
         "The cross entropy never reaches zero: it is an interaction of long range.",
         "> 0",
-        Tolerance(1e-300, math.inf, "smallest value on the whole range of y f"),
+        Tolerance.at_least(1e-300, "smallest value on the whole range of y f"),
+        _of("cross-entropy", lambda row: row["value"].min()),
+        "exact",
         profile="smoke",
     ),
     Claim(
@@ -49,7 +75,9 @@ CLAIMS = (
         "Paper A, Fig. 4 and Eq. 9",
         "The hinge is an interaction of finite range: it vanishes from y f = epsilon = 1/2 on.",
         0.5,
-        Tolerance(0.5, 0.5, "exact: smallest y f of the grid at which the loss is zero"),
+        Tolerance(0.5 - 1e-9, 0.5 + 1e-9, "exact: the y f of the grid from which on it is zero"),
+        _of("hinge", _range),
+        "exact",
         profile="smoke",
     ),
     Claim(
@@ -58,6 +86,8 @@ CLAIMS = (
         "At f = 0 the hinge with epsilon = 1/2 is epsilon^2 / 2.",
         0.125,
         Tolerance(0.125, 0.125, "exact: 1/8"),
+        _of("hinge", _at_zero),
+        "exact",
         profile="smoke",
     ),
     Claim(
@@ -66,6 +96,8 @@ CLAIMS = (
         "At f = 0 the cross entropy is log 2.",
         math.log(2),
         Tolerance(math.log(2) - 1e-12, math.log(2) + 1e-12, "exact up to rounding"),
+        _of("cross-entropy", _at_zero),
+        "exact",
         profile="smoke",
     ),
 )
@@ -95,8 +127,8 @@ class Losses(lab.Experiment):
     claims = CLAIMS
 
     def points(self, p: LossParameters) -> list[dict[str, Any]]:
-        grid = {"margin": MARGIN, "reach": p.reach, "per_unit": p.per_unit}
-        return [{"loss": loss, **grid, "seed": 0} for loss in NAMES]
+        values = {"margin": MARGIN, "reach": p.reach, "per_unit": p.per_unit}
+        return list(lab.grid(1, loss=list(NAMES), **values))
 
     def measure(self, point: dict[str, Any]) -> dict[str, Any]:
         import torch
@@ -123,20 +155,6 @@ class Losses(lab.Experiment):
             "two_class_deviation": deviation,
         }
 
-    def analyse(self, table: Table, p: LossParameters) -> list[Finding]:
-        curves = {row["loss"]: row for row in table}
-        found: dict[str, float | None] = dict.fromkeys((claim.id for claim in CLAIMS), None)
-        if "cross-entropy" in curves:
-            row = curves["cross-entropy"]
-            found["ch0.eq8.forms"] = row["two_class_deviation"]
-            found["ch0.sec2.cross-entropy-positive"] = float(row["value"].min())
-            found["ch0.fig4.cross-entropy-at-zero"] = _at_zero(row)
-        if "hinge" in curves:
-            row = curves["hinge"]
-            found["ch0.fig4.hinge-range"] = float(row["yf"][row["value"] == 0].min())
-            found["ch0.fig4.hinge-at-zero"] = _at_zero(row)
-        return [Finding(claim, number) for claim, number in found.items()]
-
     def figures(self, table: Table, p: LossParameters) -> list[Figure]:
         value = Figure(
             "losses",
@@ -145,6 +163,7 @@ class Losses(lab.Experiment):
             "Fig. 4, with epsilon = 1/2; the dashed lines are its formulas.",
             Axis("y f", range=(-2.0, 3.0)),
             Axis("loss of a pattern", range=(-0.05, 2.5)),
+            claims=tuple(claim.id for claim in CLAIMS if "fig4" in claim.id),
         )
         slope = Figure(
             "slopes",
@@ -153,6 +172,7 @@ class Losses(lab.Experiment):
             "and never for the cross entropy.",
             Axis("y f"),
             Axis("push -d loss / d(y f)", log=True),
+            claims=("ch0.sec2.cross-entropy-positive",),
         )
         for group, row in enumerate(table):
             name = NAMES[row["loss"]]
@@ -165,10 +185,6 @@ class Losses(lab.Experiment):
                 name, row["yf"][pushed], -row["slope"][pushed], mode="lines", group=group
             )
         return [value, slope]
-
-
-def _at_zero(row: Any) -> float:
-    return float(row["value"][np.abs(row["yf"]).argmin()])
 
 
 def _formula(loss: str, yf: np.ndarray) -> np.ndarray:

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from symscape import lab
-from symscape.experiments.introduction._estimates import log_slope, mean_and_error, means_and_errors
-from symscape.lab import Axis, Claim, Figure, Finding, Table, Tolerance
+from symscape import lab, scaling
+from symscape.lab import Axis, Claim, Estimate, Figure, NoEstimate, Table, Tolerance
 
 DRAWN = {"d": 7, "h": 9, "L": 3, "c": 2}
 """The network drawn in Fig. 1 of the introduction."""
@@ -26,6 +25,27 @@ class NetworkParameters(lab.Parameters):
     seeds: int = Field(ge=1, le=1000, description="repetitions, for the error bars")
 
 
+def _weights(table: Table, p: NetworkParameters) -> Estimate:
+    drawn = table.where(role="drawn").rows
+    if not drawn:
+        raise NoEstimate("The network of the figure was not made.")
+    return Estimate(float(drawn[0]["n_weights"]))
+
+
+def _slope(table: Table, p: NetworkParameters, name: str) -> Estimate:
+    """Slope of the logarithm of a field against that of the width."""
+    seeds = [rows for _, rows in table.where(role="width").groups("seed")]
+    curves = [rows.column(name) for rows in seeds if len(rows) == len(p.widths)]
+    if not curves:
+        raise NoEstimate("No seed has finished at all widths.")
+    return scaling.slope(sorted(p.widths), curves)
+
+
+def _second_moment(table: Table, p: NetworkParameters) -> Estimate:
+    widest = table.where(role="width", h=max(p.widths))
+    return scaling.mean(widest.per_seed(lambda row: row["after"].sum() / row["before"].sum()))
+
+
 CLAIMS = (
     Claim(
         "ch0.fig1.parameters",
@@ -33,6 +53,8 @@ CLAIMS = (
         "The network with d = 7, L = 3, h = 9 and two outputs has 243 weights.",
         243.0,
         Tolerance(243.0, 243.0, "exact: 7 x 9 + 2 x 9^2 + 9 x 2"),
+        _weights,
+        "exact",
         profile="smoke",
     ),
     Claim(
@@ -41,6 +63,7 @@ CLAIMS = (
         "In the NTP the output at initialization does not depend on the width: rms f ~ h^0.",
         0.0,
         Tolerance(-0.03, 0.03, "exact in expectation; the sampling noise of the slope"),
+        lambda table, p: _slope(table, p, "ntp_rms"),
         profile="quick",
     ),
     Claim(
@@ -49,6 +72,7 @@ CLAIMS = (
         "In the MFP the output at initialization vanishes with the width: rms f ~ h^(-1/2).",
         -0.5,
         Tolerance(-0.53, -0.47, "exact in expectation; the sampling noise of the slope"),
+        lambda table, p: _slope(table, p, "mfp_rms"),
         profile="quick",
     ),
     Claim(
@@ -56,7 +80,9 @@ CLAIMS = (
         "Introduction, Table 1",
         "With the same weights the two outputs differ by the factor h^(-1/2) and nothing else.",
         "f_MFP = h^(-1/2) f_NTP",
-        Tolerance(0.0, 1e-12, "largest relative deviation; exact up to rounding"),
+        Tolerance.at_most(1e-12, "largest relative deviation; exact up to rounding"),
+        lambda table, p: Estimate(float(table.column("ratio_deviation").max())),
+        "exact",
         profile="smoke",
     ),
     Claim(
@@ -65,6 +91,7 @@ CLAIMS = (
         "The factor sqrt(2) of the relu makes the second moments before and after it equal.",
         1.0,
         Tolerance(0.98, 1.02, "exact for a symmetric law; the sampling noise"),
+        _second_moment,
         profile="quick",
     ),
 )
@@ -98,12 +125,8 @@ class Networks(lab.Experiment):
 
     def points(self, p: NetworkParameters) -> list[dict[str, Any]]:
         sampling = {"networks": p.networks, "patterns": p.patterns}
-        widths = [
-            {"role": "width", "d": p.d, "h": h, "L": p.L, "c": 1, **sampling, "seed": seed}
-            for h in p.widths
-            for seed in range(p.seeds)
-        ]
-        return [{"role": "drawn", **DRAWN, **sampling, "seed": 0}, *widths]
+        widths = lab.grid(p.seeds, role="width", d=p.d, h=p.widths, L=p.L, c=1, **sampling)
+        return [*lab.grid(1, role="drawn", **DRAWN, **sampling), *widths]
 
     def cost(self, point: dict[str, Any]) -> float:
         return 0.01 * point["networks"] * (0.1 + point["L"] * (point["h"] / 512) ** 2)
@@ -151,39 +174,9 @@ class Networks(lab.Experiment):
             "before_without_factor": unscaled,
         }
 
-    def analyse(self, table: Table, p: NetworkParameters) -> list[Finding]:
-        count, *rest = (claim.id for claim in CLAIMS)
-        drawn, widths = table.where(role="drawn"), table.where(role="width")
-        found = [Finding(count, *_first(drawn, "n_weights"), runs=drawn.keys)]
-        deviation = float(max(table.column("ratio_deviation"))) if table else None
-        ratios = [
-            row["after"].sum() / row["before"].sum() for row in widths if row["h"] == max(p.widths)
-        ]
-        numbers = (
-            mean_and_error(_slopes(widths, "ntp_rms")),
-            mean_and_error(_slopes(widths, "mfp_rms")),
-            (deviation, None),
-            mean_and_error(ratios),
-        )
-        found += [Finding(claim, *number) for claim, number in zip(rest, numbers, strict=True)]
-        return found
-
     def figures(self, table: Table, p: NetworkParameters) -> list[Figure]:
         widths = table.where(role="width")
         return [_output_figure(widths), _moment_figure(widths.where(h=max(p.widths)))]
-
-
-def _first(table: Table, name: str) -> tuple[float | None, None]:
-    return (float(table.rows[0][name]) if table else None), None
-
-
-def _slopes(table: Table, name: str) -> list[float]:
-    """Slope of the logarithm of a field against that of the width, one per seed."""
-    return [
-        log_slope(rows.column("h"), rows.column(name))
-        for _, rows in table.groups("seed")
-        if len(set(rows.column("h"))) > 1
-    ]
 
 
 def _output_figure(table: Table) -> Figure:
@@ -194,12 +187,12 @@ def _output_figure(table: Table) -> Figure:
         "the NTP and h^(-1/2) for the MFP.",
         Axis("width h", log=True),
         Axis("rms of the output f", log=True),
+        claims=("ch0.table1.ntp-output", "ch0.table1.mfp-output", "ch0.table1.ratio"),
     )
-    h = np.array(sorted(set(table.column("h"))) if table else [], dtype=float)
+    h = np.unique(table.column("h")).astype(float)
     laws = (("NTP", "ntp_rms", "h^0", 0.0), ("MFP", "mfp_rms", "h^(-1/2)", -0.5))
     for group, (name, field, law, power) in enumerate(laws):
-        means, errors = means_and_errors(rows.column(field) for _, rows in table.groups("h"))
-        figure.measured(name, h, means, y_error=errors, group=group)
+        figure.curves(table, "h", field, name=name, mode="markers", group=group)
         figure.thesis(f"{name}: {law}", h, h**power)
     return figure
 
@@ -212,6 +205,7 @@ def _moment_figure(table: Table) -> Figure:
         "stays what it is in the first layer; without it, every layer halves it.",
         Axis("layer"),
         Axis("mean square of the pre-activations", log=True),
+        claims=("ch0.sec1.second-moment",),
     )
     if not table:
         return figure
@@ -219,9 +213,7 @@ def _moment_figure(table: Table) -> Figure:
     for group, (label, name) in enumerate(
         (("sqrt(2) relu", "before"), ("relu without the factor", "before_without_factor"))
     ):
-        moments = np.array([row[name] for row in table])
-        means, errors = means_and_errors(moments.T)
-        figure.measured(label, layers, means, y_error=errors, group=group)
+        figure.curves(table, lambda row: layers, name, name=label, mode="markers", group=group)
     figure.thesis("equal in all layers (footnote 1)", layers, np.ones(len(layers)))
     figure.guide("2^(1 - layer)", layers, 0.5 ** (layers - 1.0))
     return figure
