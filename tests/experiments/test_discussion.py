@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from symscape.experiments.discussion._double_descent import DoubleDescent, _formula
+from symscape.experiments.discussion._double_descent import (
+    DoubleDescent,
+    _formula,
+    infinite_ensemble,
+)
 from symscape.experiments.discussion._parametrizations import Parametrizations, parametrization
 from symscape.lab import InputError, Row, Table, verdicts
 
@@ -25,7 +29,14 @@ def test_findings_of_the_formula_itself():
     found = answers(experiment, Table(rows), p)
     assert found["ch8.fig1.theory"].estimate.value == pytest.approx(1)
     assert found["ch8.fig1.theory-ensemble"].estimate.value == pytest.approx(1)
-    assert found["ch8.fig1.peak"].estimate is None
+    assert found["ch8.fig1.ensemble"].estimate.value == pytest.approx(1, abs=1e-3)
+    assert found["ch8.fig1.second-descent"].panel == "linear target"
+
+
+def test_an_infinite_ensemble_has_no_variance_over_networks():
+    bias, variance = np.array([0.3, 0.5]), np.array([2.0, 0.1])
+    single, together = (np.stack([bias + variance / n] * 3) for n in (1, 7))
+    np.testing.assert_allclose(infinite_ensemble(single, together, 7), bias)
 
 
 def test_shape_of_small_runs():
@@ -43,7 +54,7 @@ def test_widths_on_one_side_of_the_peak_leave_the_other_claims():
     experiment = DoubleDescent()
     for h_per_P, empty in (
         ([1.0, 1.2, 1.5, 2, 3], "second-descent"),
-        ([0.2, 0.5, 1.0, 1.2, 2.0], "ensemble"),
+        ([0.2, 0.5, 0.8, 1.0, 2.0], "ensemble"),
     ):
         p = experiment.parameters("smoke", {"h_per_P": h_per_P})
         rows = [

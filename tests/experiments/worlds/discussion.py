@@ -17,8 +17,10 @@ def _descent(point: Point, generator: np.random.Generator, *, thesis: bool) -> R
         off = 1.0 if thesis else 0.8
         clean = {n: off * _formula(Row(point, {}), widths, n) for n in ("single", "together")}
     elif thesis:
-        single = 0.3 + 1 / (ratio * (0.05 + np.abs(np.log(ratio))))
-        clean = {"single": single, "together": np.full(len(ratio), 0.4)}
+        infinite = 0.4  # of very many networks
+        single = infinite + 0.5 / (ratio * (0.01 + np.abs(np.log(ratio))))
+        together = infinite + (single - infinite) / point["ensemble"]
+        clean = {"single": single, "together": together}
     else:
         clean = {n: 1 + np.abs(np.log(ratio / 0.5)) for n in ("single", "together")}
     noise = np.exp(0.03 * generator.standard_normal(len(ratio)))

@@ -36,61 +36,76 @@ class DoubleDescentParameters(lab.Parameters):
 
 
 Array = NDArray[np.float64]
+Statistic = Callable[[Array, Array, Array], float]
+"""Of h/P and the errors of single networks and of their mean, (data sets, widths)."""
+Answer = Callable[[Table, DoubleDescentParameters], dict[str, Estimate]]
 
 
-def _errors(table: Table, name: str) -> tuple[Array, Array]:
-    """h/P, and the errors of the ridgeless networks on the quadratic target, (seeds, widths)."""
-    rows = table.where(ridge=0.0, target="quadratic").rows
-    if not rows:
-        raise NoEstimate("No finished run without a ridge.")
-    return np.array(rows[0]["widths"]) / rows[0]["P"], np.array([row[name] for row in rows])
+def _by_target(statistic: Statistic) -> Answer:
+    """The answer with a panel for each target, both learned without a ridge."""
+
+    def answer(table: Table, p: DoubleDescentParameters) -> dict[str, Estimate]:
+        panels = {}
+        for (target,), rows in table.where(ridge=0.0).groups("target"):
+            ratio = np.array(rows.rows[0]["widths"]) / rows.rows[0]["P"]
+            errors = [np.array(rows.column(name)) for name in ("single", "together")]
+            panels[f"{target} target"] = scaling.cluster_bootstrap(
+                lambda *some, ratio=ratio: statistic(ratio, *some), *errors, resamples=400
+            )
+        return panels
+
+    return answer
 
 
-def _peak(table: Table, p: DoubleDescentParameters) -> Estimate:
+def _peak(table: Table, p: DoubleDescentParameters) -> dict[str, Estimate]:
     """Where the median error is largest, with half the spacing of the widths in the error."""
-    ratio, errors = _errors(table, "single")
-    order = np.argsort(ratio)
 
-    def place(some: Array) -> int:
-        return int(np.argmax(np.median(some, axis=0)[order]))
+    def place(ratio: Array, single: Array, together: Array) -> float:
+        return float(ratio[np.argmax(np.median(single, axis=0))])
 
-    found = scaling.cluster_bootstrap(lambda some: ratio[order][place(some)], errors, resamples=400)
-    around = ratio[order][max(place(errors) - 1, 0) : place(errors) + 2]
-    spacing = float(np.diff(around).max()) / 2
-    return dataclasses.replace(found, error=math.hypot(found.error or 0.0, spacing)).noted(
-        f"Half the spacing of the widths, {spacing:.2g}, is in the error."
-    )
+    panels = _by_target(place)(table, p)
+    ratios = np.unique(p.h_per_P)
+    for name, found in panels.items():
+        nearest = int(np.abs(ratios - found.value).argmin())
+        spacing = float(np.diff(ratios)[max(nearest - 1, 0) : nearest + 1].max()) / 2
+        panels[name] = dataclasses.replace(
+            found, error=math.hypot(found.error or 0.0, spacing)
+        ).noted(f"Half the spacing of the widths, {spacing:.2g}, is in the error.")
+    return panels
 
 
-def _second_descent(table: Table, p: DoubleDescentParameters) -> Estimate:
-    ratio, errors = _errors(table, "single")
-    before = ratio < 1
+def _second_descent(ratio: Array, single: Array, together: Array) -> float:
+    median, before = np.median(single, axis=0), ratio < 1
     if not before.any():
         raise NoEstimate("No width below the number of points.")
-
-    def descent(some: Array) -> float:
-        median = np.median(some, axis=0)
-        return float(median[np.argmax(ratio)] / median[before].min())
-
-    return scaling.cluster_bootstrap(descent, errors, resamples=400)
+    return float(median[np.argmax(ratio)] / median[before].min())
 
 
-def _flatness(table: Table, p: DoubleDescentParameters) -> Estimate:
-    """Largest over smallest median error of the ensemble for h >= 2 P."""
+def infinite_ensemble(single: Array, together: Array, size: int) -> Array:
+    r"""Mean error of very many networks, from that of single ones and of a mean of ``size``.
 
-    def of(name: str) -> Estimate:
-        ratio, errors = _errors(table, name)
-        wide = ratio >= 2
-        if wide.sum() < 2:
-            raise NoEstimate("Fewer than two widths of 2 P and more.")
+    Both hold the variance over networks, whole and divided by the size, and the rest alike.
+    """
+    return (size * together.mean(axis=0) - single.mean(axis=0)) / (size - 1)
 
-        def flatness(some: Array) -> float:
-            median = np.median(some, axis=0)[wide]
-            return float(median.max() / median.min())
 
-        return scaling.cluster_bootstrap(flatness, errors, resamples=400)
+def _flatness(table: Table, p: DoubleDescentParameters) -> dict[str, Estimate]:
+    """Largest over smallest error of the infinite ensemble beyond the threshold."""
 
-    return of("together").noted(f"Of single networks: {scaling.number(of('single'))}.")
+    def of(error: Callable[[Array, Array], Array]) -> dict[str, Estimate]:
+        def flatness(ratio: Array, single: Array, together: Array) -> float:
+            beyond = error(single[:, ratio > 1.09], together[:, ratio > 1.09])
+            if len(beyond) < 2 or beyond.min() <= 0:
+                raise NoEstimate("Fewer than two widths beyond the threshold have a number.")
+            return float(beyond.max() / beyond.min())
+
+        return _by_target(flatness)(table, p)
+
+    alone = of(lambda single, together: single.mean(axis=0))
+    panels = of(lambda single, together: infinite_ensemble(single, together, p.ensemble))
+    for name, found in panels.items():
+        panels[name] = found.noted(f"Of single networks: {scaling.number(alone[name])}.")
+    return panels
 
 
 def _formula(row: Row, widths: Array, name: str) -> Array:
@@ -105,7 +120,7 @@ def _formula(row: Row, widths: Array, name: str) -> Array:
     )
 
 
-def _agreement(name: str) -> Callable[[Table, DoubleDescentParameters], dict[str, Estimate]]:
+def _agreement(name: str) -> Answer:
     """Median error over the formula's, for each ridge and width away from the peak."""
 
     def answer(table: Table, p: DoubleDescentParameters) -> dict[str, Estimate]:
@@ -138,14 +153,18 @@ CLAIMS = (
         "Beyond the peak the error falls below the best one before it.",
         "< 1",
         Tolerance.at_most(1.0, "error of the widest networks over the smallest one at h < P"),
-        _second_descent,
+        _by_target(_second_descent),
     ),
     Claim(
         "ch8.fig1.ensemble",
         "Sec. 8.1; d'Ascoli et al.",
         "Averaging an ensemble flattens the error beyond the interpolation threshold.",
         "flat",
-        Tolerance.at_most(1.2, "largest over smallest error of the ensemble for h >= 2 P"),
+        Tolerance.at_most(
+            1.2,
+            "largest over smallest error of very many networks for h >= 1.1 P, which is 1 in "
+            "theory; extrapolated from single networks and the mean of some",
+        ),
         _flatness,
     ),
     Claim(
@@ -246,7 +265,7 @@ class DoubleDescent(lab.Experiment):
             h * (point["n_test"] + P) * point["d"] + 4 * min(h, P) ** 2 * max(h, P)
             for h in point["widths"]
         )
-        return 0.01 + 3e-10 * point["ensemble"] * work
+        return 0.01 + 1e-10 * point["ensemble"] * work
 
     def measure(self, point: dict[str, Any]) -> dict[str, Any]:
         from symscape.kernels import Target, simulate_random_features
@@ -272,11 +291,9 @@ class DoubleDescent(lab.Experiment):
 
 
 def _figure(table: Table, target: str, ridge: float) -> Figure:
-    of_target = {
-        "linear": ("ch8.fig1.theory", "ch8.fig1.theory-ensemble"),
-        "quadratic": ("ch8.fig1.peak", "ch8.fig1.second-descent", "ch8.fig1.ensemble"),
-    }
-    claims = of_target[target]
+    claims = tuple(
+        claim.id for claim in CLAIMS if (target == "linear" if "theory" in claim.id else ridge == 0)
+    )
     name = f"{target}, {'ridgeless' if ridge == 0 else f'ridge {ridge:g}'}"
     figure = Figure(
         f"{target}-{str(ridge).replace('.', '-')}",
