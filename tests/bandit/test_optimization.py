@@ -109,6 +109,20 @@ def test_minimize_ends_where_no_gradient_is_left() -> None:
     assert bool((found.q < bandit.q_and_gradient(logits)[0]).all())
 
 
+def test_every_start_comes_to_rest_and_certainty_stays() -> None:
+    bandit = Bandit(RAM(4), two_hypotheses(0.1), 1e-3)
+    flow = gradient_flow(bandit, RAM(4).random_logits(10, seed=0), evaluations=200)
+    found = minimize(bandit, flow.logits, evaluations=1000)
+    assert bool(found.converged.all())
+    assert float(found.gradient.max()) <= 1e-6
+    certain = ccp_policy(4, 0.1).logits(floor=0)  # logits of minus infinity
+    found = minimize(bandit, Logits(certain.actions[None], certain.start[None]), evaluations=200)
+    assert bool(found.converged.all())
+    assert float(found.q[0]) <= float(bandit.q(ccp_policy(4, 0.1)))
+    impossible = ccp_policy(4, 0.1).actions == 0
+    assert float(found.policy.actions[0][impossible].max()) == 0
+
+
 def test_annealing_follows_the_optimum_to_small_resets() -> None:
     logits = RAM(2).column_logits(8, seed=4)
     found = anneal(RAM(2), ARMS, [1e-1, 1e-2, 1e-3], logits, evaluations=300)
@@ -176,6 +190,29 @@ def test_levels_and_success() -> None:
     assert share == pytest.approx(0.4)
     assert low < share < high
     assert local_optima(q[:1]).success_rate(0.5, 0)[2] == 1.0
+
+
+def test_logits_and_policies_do_not_pass_for_each_other() -> None:
+    bandit = Bandit(RAM(2), two_hypotheses(0.5), 0.1)
+    logits = RAM(2).random_logits(1, seed=0)
+    policy = Policy.from_logits(logits)
+    flow = gradient_flow(bandit, logits, evaluations=5)
+    for wrong in (logits, flow, policy.actions):
+        for method in (bandit.q, bandit.gain, bandit.choices, bandit.observations, RAM(2).swap):
+            with pytest.raises(TypeError, match="policy: .* given; allowed: Policy"):
+                method(wrong)  # type: ignore[arg-type, operator]
+        with pytest.raises(TypeError, match="policy: .* given; allowed: Policy"):
+            bandit.q_of_horizon(wrong, 3)  # type: ignore[arg-type]
+    for wrong in (policy, flow, logits.actions):
+        with pytest.raises(TypeError, match="logits: .* given; allowed: Logits"):
+            Policy.from_logits(wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="logits: .* given; allowed: Logits"):
+            bandit.q_and_gradient(wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="logits: .* given; allowed: Logits"):
+            gradient_flow(bandit, wrong, evaluations=1)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="logits: .* given; allowed: Logits"):
+            minimize(bandit, wrong, evaluations=1)  # type: ignore[arg-type]
+    assert 0 <= float(bandit.q(policy)[0]) <= 1
 
 
 def test_wrong_input_is_named() -> None:

@@ -21,8 +21,8 @@ from symscape.bandit._column import (
 )
 from symscape.bandit._flow import Flow, gradient_flow
 from symscape.bandit._graph import Edge, PolicyGraph, policy_graph, transition_table
-from symscape.bandit._lbfgs import Optimum, anneal, minimize
 from symscape.bandit._memory import RAM, HellmanCover, Memento, Memory
+from symscape.bandit._minimize import Optimum, anneal, minimize
 from symscape.bandit._necklace import (
     gray_necklaces,
     n_necklaces,

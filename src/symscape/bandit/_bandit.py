@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from symscape.bandit._memory import Memory
-from symscape.bandit._policy import Logits, Policy
+from symscape.bandit._policy import Logits, Policy, check_type
 from symscape.bandit._pomdp import POMDP
 from symscape.bandit._steady import steady_state_without_reset
 
@@ -152,6 +152,7 @@ class Bandit:
             policy: of this memory; a batch ``(...)`` of policies gives ``(...)``.
 
         Raises:
+            TypeError: something else than a policy, for example logits.
             ValueError: the policy has another shape, or, without reset, several closed classes.
         """
         actions, start = self._batch(policy)
@@ -186,6 +187,7 @@ class Bandit:
             ``(B,)``, and the gradient in the shape of the logits.
 
         Raises:
+            TypeError: something else than logits, for example a policy.
             ValueError: logits of another shape, not in float64, or NaN; without reset, or where
                 the batch does not fit in memory.
         """
@@ -195,9 +197,11 @@ class Bandit:
         """The logits of a batch, without the graph that autograd may have made of them.
 
         Raises:
+            TypeError: something else than logits, for example a policy.
             ValueError: another shape than ``(B, O, A)`` and ``(B, S)``, no policy, another type
                 than float64, NaN or infinity.
         """
+        check_type("logits", logits, Logits)
         memory, B = self.memory, len(logits.start)
         allowed = (B, memory.n_observations, memory.n_actions), (B, memory.n_starts)
         given = tuple(tuple(x.shape) for x in logits)
@@ -217,7 +221,7 @@ class Bandit:
 
     def _q_and_gradient(self, logits: Logits) -> tuple[Tensor, Logits]:
         """As :meth:`q_and_gradient`, for logits that are checked already."""
-        self._check_reset()
+        self.check_reset()
         actions, start = logits.actions, logits.start
         size = max(1, _CACHE // self._bytes)
         self.check_batch(min(size, len(start)))
@@ -348,7 +352,8 @@ class Bandit:
             policy.start.reshape(B, policy.start.shape[-1]).to(torch.float64),
         )
 
-    def _check_reset(self) -> None:
+    def check_reset(self) -> None:
+        """Refuse a reset of 0, which leaves no gradient."""
         if self.reset == 0:
             raise ValueError("reset: 0 given; allowed: 0 < reset <= 1 where a gradient is needed")
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from symscape.bandit._policy import Logits, Policy
+from symscape.bandit._policy import Logits, Policy, check_type
 
 __all__ = ["RAM", "HellmanCover", "Memento", "Memory"]
 
@@ -74,11 +74,13 @@ class Memory(ABC):
         return a if self.successor is None else int(self.successor[o, a])
 
     def check(self, policy: Policy) -> None:
-        """Refuse a policy of another shape.
+        """Refuse what is no policy of this memory.
 
         Raises:
-            ValueError: names both shapes.
+            TypeError: something else than a policy, for example logits.
+            ValueError: another shape; names both.
         """
+        check_type("policy", policy, Policy)
         given = tuple(policy.actions.shape[-2:]), policy.start.shape[-1]
         allowed = (self.n_observations, self.n_actions), self.n_starts
         if given != allowed:

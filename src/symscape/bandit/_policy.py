@@ -52,7 +52,12 @@ class Policy:
 
     @classmethod
     def from_logits(cls, logits: Logits) -> Policy:
-        """The softmax of logits, row by row (Ch. 7, Sec. 2.2)."""
+        """The softmax of logits, row by row (Ch. 7, Sec. 2.2).
+
+        Raises:
+            TypeError: something else than logits, for example a policy.
+        """
+        check_type("logits", logits, Logits)
         return cls(logits.actions.softmax(-1), logits.start.softmax(-1))
 
     def logits(self, floor: float = 1e-4) -> Logits:
@@ -68,6 +73,19 @@ class Policy:
         if not floor >= 0:
             raise ValueError(f"floor: {floor!r} given; allowed: numbers >= 0")
         return Logits((self.actions + floor).log(), (self.start + floor).log())
+
+
+def check_type(name: str, given: object, allowed: type) -> None:
+    """Refuse another type: logits, policies and results of a training have fields in common.
+
+    Raises:
+        TypeError: names both.
+    """
+    if not isinstance(given, allowed):
+        raise TypeError(
+            f"{name}: {type(given).__name__} given; allowed: {allowed.__name__} "
+            "(Policy.from_logits and Policy.logits make one of the other)"
+        )
 
 
 def check_distribution(name: str, p: Tensor) -> None:

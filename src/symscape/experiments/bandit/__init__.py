@@ -6,7 +6,8 @@ problem*: the column of confidence, the necklaces, and what training finds from 
 
 from symscape.experiments.bandit._dynamics import Dynamics
 from symscape.experiments.bandit._exploration import Exploration
+from symscape.experiments.bandit._memento import MementoPolicies
 from symscape.experiments.bandit._necklaces import Necklaces
 from symscape.experiments.bandit._optima import Optima
 
-__all__ = ["Dynamics", "Exploration", "Necklaces", "Optima"]
+__all__ = ["Dynamics", "Exploration", "MementoPolicies", "Necklaces", "Optima"]

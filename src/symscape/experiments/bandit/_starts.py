@@ -1,17 +1,28 @@
-"""How a batch of runs starts, by the thesis's names."""
+"""How a batch of runs starts, how it is trained, and which of its runs are judged."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symscape.lab import Row, Table
 
 if TYPE_CHECKING:
-    from symscape.bandit import Logits, Memory, Policy
+    from symscape.bandit import Bandit, Flow, Logits, Memory, Optimum, Policy
+
+Array = NDArray[np.float64]
 
 RAM_STARTS = ("random", "linear", "columns")
 """Initializations of a random access memory that are drawn; "ccp" is one policy."""
 
 MEMENTO_STARTS = ("random", "cycles")
 """Initializations of a Memento memory that are drawn; "necklace" is one policy."""
+
+REST = 1e-5
+"""A run is at rest where no component of the gradient of log q is larger: then no logit that moves
+by 1 changes q by more than this share. Runs that are not at rest are left out of every claim."""
 
 
 def memory_of(kind: str, size: int) -> Memory:
@@ -24,14 +35,14 @@ def memory_of(kind: str, size: int) -> Memory:
 def starting_logits(
     kind: str, size: int, start: str, starts: int, seed: int, mu: float, reset: float
 ) -> Logits:
-    """The logits that runs begin with; one row for "ccp" and "necklace"."""
+    """The logits that runs begin with, by the thesis's names of initializations."""
     from symscape.bandit import RAM, Memento, ccp_best_epsilon, ccp_policy, necklace_policy
 
     if start == "ccp":
-        return _single(ccp_policy(size, ccp_best_epsilon(size, mu, reset)))
+        return _near(ccp_policy(size, ccp_best_epsilon(size, mu, reset)), starts, seed)
     if start == "necklace":
         # Exit rates are to be learned; they begin away from zero and in the right order.
-        return _single(necklace_policy(size, 0.05, 0.2))
+        return _near(necklace_policy(size, 0.05, 0.2), starts, seed)
     if kind == "ram":
         ram = RAM(size)
         draw = {
@@ -45,11 +56,45 @@ def starting_logits(
     return draw[start](starts, seed)
 
 
-def _single(policy: Policy) -> Logits:
+def _near(policy: Policy, starts: int, seed: int) -> Logits:
+    """``log(p + 1e-4)``, where for each start 1e-4 is the mean of numbers drawn from 0 on."""
+    import torch
+
     from symscape.bandit import Logits
 
-    logits = policy.logits()
-    return Logits(logits.actions[None], logits.start[None])
+    generator = torch.Generator().manual_seed(seed)
+
+    def floored(p: Any) -> Any:
+        floor = torch.rand(starts, *p.shape, generator=generator, dtype=torch.float64)
+        return (p + 2e-4 * floor).log()
+
+    return Logits(floored(policy.actions), floored(policy.start))
+
+
+def train(bandit: Bandit, point: dict[str, Any], start: Logits) -> tuple[Flow, Optimum]:
+    """The gradient flow of the thesis, and L-BFGS from where the flow is cut to its optimum."""
+    from symscape.bandit import gradient_flow, minimize
+
+    flow = gradient_flow(bandit, start, evaluations=point["evaluations"])
+    return flow, minimize(bandit, flow.logits, evaluations=point["newton_evaluations"])
+
+
+def at_rest(row: Row, name: str = "q") -> Array:
+    """A number of each run that is at rest."""
+    return np.asarray(row[name])[np.asarray(row["gradient"]) <= REST]
+
+
+def left_out(table: Table) -> str:
+    """A sentence that counts the runs that are not at rest, empty where all are."""
+    counts = {
+        f"{row['start']} {row['size']}" if "start" in row else f"M = {row['M']}": int(
+            (np.asarray(row["gradient"]) > REST).sum()
+        )
+        for row in table
+        if "gradient" in row
+    }
+    named = ", ".join(f"{count} of {name}" for name, count in counts.items() if count)
+    return f"Left out, not at rest: {named}." if named else ""
 
 
 def column_q(size: int, mu: float, reset: float) -> float:
