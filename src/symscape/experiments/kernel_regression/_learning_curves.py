@@ -115,11 +115,13 @@ def _gaps(ratios: Mapping[str, Curve], table: Table, p: LearningCurveParameters)
 def _length_scales(table: Table, p: LearningCurveParameters) -> Panels:
     """How far the exponent of each length scale is from that of sigma, over the thesis's 0.4."""
     rows = table.where(family="mnist", scale=p.scale)
-    return {
-        f"sigma = {sigma:g}": _beta(
-            _over(("regression", i), ("regression", 0)), 1 / BETA["mnist"], rows, p
-        )
+    ratios = {
+        f"sigma = {sigma:g}": _over(("regression", i), ("regression", 0))
         for i, sigma in enumerate(p.sigmas, len(KERNELS))
+    }
+    return {
+        name: on_one_scale(partial(_beta, curve, 1 / BETA["mnist"], p=p), rows, p.scale)
+        for name, curve in ratios.items()
     }
 
 
@@ -127,7 +129,8 @@ def _small_sigma(table: Table, p: LearningCurveParameters) -> Estimate:
     smallest = len(KERNELS) + int(np.argmin(p.sigmas))
     rows = table.where(family="mnist", scale=p.scale)
     note = f"sigma = {min(p.sigmas):g} over sigma = {p.sigma:g} at n = {p.sizes[-1]}."
-    return geometric_mean([row["error"][smallest, -1] / row["error"][0, -1] for row in rows], note)
+    quotient = _over(("regression", smallest), ("regression", 0))
+    return geometric_mean([quotient(row)[-1] for row in rows], note)
 
 
 CLAIMS = (
@@ -363,6 +366,6 @@ def _with_slope(
     """Draw the thesis's slope over the last decade, through its first point."""
     if rows:
         n = np.array([size for size in p.sizes if size >= p.window[0]], dtype=float)
-        level = np.nanmean([curve(row)[-len(n)] for row in rows])
+        level = np.mean([curve(row)[-len(n)] for row in rows])
         figure.thesis(f"n^(-{BETA[family]})", n, level * (n / n[0]) ** -BETA[family])
     return figure
