@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -49,17 +49,23 @@ class InitializationParameters(lab.Parameters):
     seeds: int = Field(ge=1, description="networks of each kind")
 
 
-def _counts(row: Row) -> tuple[float, float]:
-    """Deviation of depth and parameters from Table 1, the latter in units of its last digit."""
-    depth, parameters, unit = TABLE_1[row["net"]]
-    return row["depth"] - depth, abs(row["n_parameters"] - parameters) / unit
-
-
-def _deviations(table: Table, which: int, names: set[str]) -> dict[str, Estimate]:
-    named = table.select(lambda row: row["net"] in names)
-    return {
-        net: Estimate(abs(_counts(rows.rows[0])[which])) for (net,), rows in named.groups("net")
+def _table_1(
+    wanted: Callable[[str], bool], deviation: Callable[[Row, Any], float], note: str = ""
+) -> Callable[[Table, Any], dict[str, Estimate]]:
+    """The answer that is the deviation of each network from what Table 1 prints of it."""
+    return lambda table, p: {
+        row["net"]: Estimate(deviation(row, TABLE_1[row["net"]]), note=note)
+        for row in table.select(lambda row: row["net"] in TABLE_1 and wanted(row["net"]))
     }
+
+
+def _parameters(row: Row, printed: tuple[int, float, float]) -> float:
+    """In units of the last digit that is printed."""
+    return float(abs(row["n_parameters"] - printed[1]) / printed[2])
+
+
+def _is_b0(net: str) -> bool:
+    return net == "efficientnet-b0"
 
 
 def _stability(table: Table, p: InitializationParameters) -> dict[str, Estimate]:
@@ -74,8 +80,6 @@ def _noise_exponents(table: Table, p: InitializationParameters) -> dict[str, Est
         for (net,), rows in noisy.groups("net")
     }
 
-
-_PLAIN = set(TABLE_1) - {"efficientnet-b0"}
 
 CLAIMS = (
     Claim(
@@ -102,7 +106,7 @@ CLAIMS = (
         "of the last digit, all networks but EfficientNet.",
         "equal",
         Tolerance.at_most(0.5, "rounding"),
-        lambda table, p: _deviations(table, 1, _PLAIN),
+        _table_1(lambda net: not _is_b0(net), _parameters),
         kind="exact",
     ),
     Claim(
@@ -112,7 +116,7 @@ CLAIMS = (
         "but EfficientNet: the deviation.",
         "equal",
         Tolerance.at_most(0.0, "integers"),
-        lambda table, p: _deviations(table, 0, _PLAIN),
+        _table_1(lambda net: not _is_b0(net), lambda row, printed: abs(row["depth"] - printed[0])),
         kind="exact",
     ),
     Claim(
@@ -121,10 +125,7 @@ CLAIMS = (
         "EfficientNetB0 has 5 million parameters: the deviation in millions.",
         "equal",
         Tolerance.at_most(0.5, "rounding"),
-        lambda table, p: {
-            net: found.noted("The 5 million are those of the network for ImageNet.")
-            for net, found in _deviations(table, 1, {"efficientnet-b0"}).items()
-        },
+        _table_1(_is_b0, _parameters, "The 5 million are those of the network for ImageNet."),
         kind="exact",
     ),
 )

@@ -31,21 +31,8 @@ SMALL_NOISE = tuple(norm for norm in NOISE_NORMS if norm <= 0.1)
 """The first ones, at which the response is quadratic."""
 
 THESIS_NETS = (
-    "fc-l2",
-    "fc-l4",
-    "fc-l6",
-    "lenet",
-    "alexnet",
-    "vgg11",
-    "vgg16",
-    "vgg19",
-    "vgg11-bn",
-    "vgg16-bn",
-    "vgg19-bn",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "efficientnet-b0",
+    *("fc-l2", "fc-l4", "fc-l6", "lenet", "alexnet", "vgg11", "vgg16", "vgg19"),
+    *("vgg11-bn", "vgg16-bn", "vgg19-bn", "resnet18", "resnet34", "resnet50", "efficientnet-b0"),
 )
 """The networks of Fig. 5."""
 
@@ -170,37 +157,26 @@ def train(model: nn.Module, images: Images, point: dict[str, Any]) -> Any:
 
 
 def augmentation(data: str, arm: str | None = None) -> Any:
-    """The data augmentation of a training.
-
-    Args:
-        data: pinned name; by default color images are moved by up to 4 pixels and mirrored.
-        arm: None for the default, or one of Fig. 12: ``"none"``, ``"translation"``, ``"diffeo"``.
-    """
+    """The data augmentation of a training: of color images by default, or an arm of Fig. 12."""
     import torch
 
-    from symscape.diffeo import RandomDiffeomorphism
+    from symscape.diffeo import RandomDiffeomorphism, augmented
 
-    if arm == "diffeo":
-        deform = RandomDiffeomorphism(T=1e-2, c=1)
+    deform = RandomDiffeomorphism(T=1e-2, c=1)
 
-        def deformed(x: Tensor, generator: torch.Generator) -> Tensor:
-            top = torch.iinfo(torch.int64).max
-            return deform(x, seed=int(torch.randint(top, (), generator=generator)))
+    def deformed(x: Tensor, generator: torch.Generator) -> Tensor:
+        top = torch.iinfo(torch.int64).max
+        return deform(x, seed=int(torch.randint(top, (), generator=generator)))
 
-        return deformed
+    def moved(x: Tensor, generator: torch.Generator) -> Tensor:
+        # cropping leaves the channels last in memory, which convolutions of narrow networks do not
+        # survive (oneDNN in torch 2.13)
+        shifted = augmented(x, 4, arm is None, generator)
+        return shifted.clone(memory_format=torch.contiguous_format)
+
     if arm == "none" or (arm is None and family(data) != "cifar10"):
         return None
-    return functools.partial(_moved, flip=arm is None)
-
-
-def _moved(x: Tensor, generator: torch.Generator, *, flip: bool) -> Tensor:
-    import torch
-
-    from symscape.diffeo import augmented
-
-    # cropping leaves the channels last in memory, which convolutions of narrow networks do not
-    # survive (oneDNN in torch 2.13)
-    return augmented(x, 4, flip, generator).clone(memory_format=torch.contiguous_format)
+    return deformed if arm == "diffeo" else moved
 
 
 def _probe(

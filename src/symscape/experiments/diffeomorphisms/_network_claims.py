@@ -85,6 +85,11 @@ def trained(table: Table) -> tuple[Table, str]:
     return good, f"Left out, for they did not learn: {names}." if names else ""
 
 
+def error_of(row: Row) -> float:
+    """The test error; half of an image where none is wrong."""
+    return max(float(row["test_error"]), 0.5 / row.point.get("test_images", HELD_OUT))
+
+
 def panels(table: Table, *names: str) -> Iterator[tuple[str, Table]]:
     """Groups of runs with their names, for example ``"MNIST, resnet10, 512"``."""
     for values, rows in table.groups(*names):
@@ -251,15 +256,10 @@ Network = dict[str, Any]
 @lab.once
 def networks(table: Table, data: str) -> dict[str, Network]:
     """The trained networks of one data set by name, at the largest P."""
-
-    def error(row: Row) -> float:
-        tested = row.point.get("test_images", HELD_OUT)
-        return max(float(row["test_error"]), 0.5 / tested)  # half an image where none is wrong
-
     full = trained(on(table, data))[0].select(lambda row: row["full"])
     names = ("R", "D", "G", "R_grid", "D_grid", "G_grid")
     return {
-        net: {"error": np.mean(np.log([error(row) for row in rows]))}
+        net: {"error": np.mean(np.log([error_of(row) for row in rows]))}
         | {name: np.mean(np.log([row[name] for row in rows]), axis=0) for name in names}
         for (net,), rows in full.groups("net")
     }
@@ -327,6 +327,7 @@ def _smallest_correlation(some: list[Network]) -> float:
 def _table_2(name: str, data: str, rhos: dict[str, float]) -> list[Claim]:
     """The claims of one data set of Table 2."""
     claims = []
+    words = {"R": "relative", "D": "deformations", "G": "noise"}
     for stability, rho in rhos.items():
         low, high = round(rho - 0.3, 2), round(rho + 0.3, 2)
         tolerance = Tolerance(low, high, "+- 0.3: few networks")
@@ -336,7 +337,7 @@ def _table_2(name: str, data: str, rhos: dict[str, float]) -> list[Claim]:
             tolerance = Tolerance.at_least(low, "- 0.3: few networks")
         claims.append(
             Claim(
-                f"ch4.table2.{name}-{_WORDS[stability]}",
+                f"ch4.table2.{name}-{words[stability]}",
                 "Ch. 4, Table 2 and Fig. 20",
                 f"Correlation of the test error with {stability}_f, {TITLES[data]}.",
                 rho,
@@ -346,8 +347,6 @@ def _table_2(name: str, data: str, rhos: dict[str, float]) -> list[Claim]:
         )
     return claims
 
-
-_WORDS = {"R": "relative", "D": "deformations", "G": "noise"}
 
 CLAIMS = (
     Claim(

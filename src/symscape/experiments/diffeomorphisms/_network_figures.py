@@ -19,16 +19,19 @@ from symscape.experiments.diffeomorphisms._measure import (
     family,
 )
 from symscape.experiments.diffeomorphisms._network_claims import (
+    FEWEST,
     correlation,
+    error_of,
     is_modern,
     networks,
     pixels,
     trained,
 )
-from symscape.lab import Axis, Figure, NoEstimate, Row, Table
+from symscape.lab import Axis, Figure, Row, Table
 
-_P = "number of training images P"
-_IN_TABLE_2 = {"mnist": "mnist", "fashion-mnist": "fashion"}
+_P = Axis("number of training images P", log=True)
+_DELTA = Axis("delta", "pixels", log=True)
+_ERROR = Axis("test error", log=True)
 
 
 def draw(table: Table) -> list[Figure]:
@@ -40,7 +43,7 @@ def draw(table: Table) -> list[Figure]:
         full = rows.select(lambda row: row["full"])
         figures += [
             _bars(full, data),
-            *(_scatter(rows, data, name, index) for index in (0, 2) for name in ("R", "D", "G")),
+            *(_scatter(full, data, name, index) for index in (0, 2) for name in ("R", "D", "G")),
             *(_size_curves(rows, data, name) for name in ("R", "D", "G")),
             _interpolation_curves(rows, data),
             _displacement_curves(full, data),
@@ -56,6 +59,12 @@ def _entry(name: str, *at: Any) -> Callable[[Row], Any]:
     return lambda row: row[name][at]
 
 
+def _shown(data: str, everywhere: str = "", color: str = "", grey: str = "") -> tuple[str, ...]:
+    """The claims that a figure shows: on all data, on CIFAR-10, and on the other data."""
+    names = f"{everywhere} {color if data == 'cifar10' else grey}".split()
+    return tuple(f"ch4.{name}" for name in names)
+
+
 def _bars(table: Table, data: str) -> Figure:
     names = list(dict.fromkeys(row["net"] for row in table))  # from simple to deep
     listed = ", ".join(f"{k} {net}" for k, net in enumerate(names))
@@ -66,19 +75,16 @@ def _bars(table: Table, data: str) -> Figure:
         f"training with the largest P (Fig. 3 center, Fig. 4). Networks: {listed}.",
         Axis("network"),
         Axis("R_f", log=True),
-        claims=tuple(
-            f"ch4.{claim}"
-            for claim in (
-                "fig3.init",
-                "fig3.trained",
-                "fig3.range",
-                "fig4.fully-connected",
-                "fig4.lenet",
-                "fig4.lenet-cifar10" if data == "cifar10" else "fig4.lenet-elsewhere",
-            )
+        claims=_shown(
+            data,
+            "fig3.init fig3.trained fig3.range fig4.fully-connected fig4.lenet",
+            "fig4.lenet-cifar10",
+            "fig4.lenet-elsewhere",
         ),
     )
-    for name, stability in (("at initialization", "init_R"), ("trained", "R")):
+    for group, (name, stability) in enumerate(
+        {"at initialization": "init_R", "trained": "R"}.items()
+    ):
         figure.curves(
             table,
             lambda row: names.index(row["net"]),
@@ -86,10 +92,9 @@ def _bars(table: Table, data: str) -> Figure:
             name=name,
             geometric=True,
             mode="markers",
-            group=len(figure.series),
+            group=group,
         )
-    figure.guide("as stable as to noise", [-0.5, len(names) - 0.5], [1.0, 1.0])
-    return figure
+    return figure.guide("as stable as to noise", [-0.5, len(names) - 0.5], [1.0, 1.0])
 
 
 def _displacement_curves(table: Table, data: str) -> Figure:
@@ -99,9 +104,9 @@ def _displacement_curves(table: Table, data: str) -> Figure:
         "R_f of the deepest network against the nominal displacement, at initialization and after "
         "training, for three cut-offs and both interpolations (Fig. 3 left). Displacements far "
         "below a pixel show the interpolation, not the network.",
-        Axis("delta", "pixels", log=True),
+        _DELTA,
         Axis("R_f", log=True),
-        claims=("ch4.fig3.interpolation",) if data == "cifar10" else (),
+        claims=_shown(data, color="fig3.interpolation"),
     )
     deepest = table.select(lambda row: row["net"] == table.rows[-1]["net"])
     for a, c in enumerate(CUTOFFS):
@@ -120,25 +125,25 @@ def _displacement_curves(table: Table, data: str) -> Figure:
 
 
 def _size_curves(table: Table, data: str, name: str) -> Figure:
-    statement, claims = {
-        "R": (
-            "Thesis: it falls for modern networks, about like 1/P over a part of the range (Fig. 3 "
-            "right, 4, 6, 13 and 22).",
-            ["fig6.relative"]
-            + (["fig3.more-data", "fig3.slope"] if data == "cifar10" else ["fig13.slope"]),
-        ),
-        "D": ("Thesis: it goes up or down, depending on data and network (Fig. 6 and 22).", []),
-        "G": ("Thesis: it grows (Fig. 6 and 22).", ["fig6.noise"]),
+    statement = {
+        "R": "it falls for modern networks, about like 1/P over a part of the range (Fig. 3 right, "
+        "4, 6, 13 and 22)",
+        "D": "it goes up or down, depending on data and network (Fig. 6 and 22)",
+        "G": "it grows (Fig. 6 and 22)",
     }[name]
-    figure = Figure(
+    claims = {
+        "R": _shown(data, "fig6.relative", "fig3.more-data fig3.slope", "fig13.slope"),
+        "G": _shown(data, "fig6.noise"),
+    }
+    return Figure(
         f"{name.lower()}-against-p-{data}",
         f"{name}_f against P, {TITLES[data]}",
-        f"{name}_f at c = 3 and a displacement of one pixel, log-average over seeds. {statement}",
-        Axis(_P, log=True),
+        f"{name}_f at c = 3 and a displacement of one pixel, log-average over seeds. Thesis: "
+        f"{statement}.",
+        _P,
         Axis(f"{name}_f", log=True),
-        claims=tuple(f"ch4.{claim}" for claim in claims),
-    )
-    return figure.curves(table, "P", _entry(name, 0), "net", name="{net}", geometric=True)
+        claims=claims.get(name, ()),
+    ).curves(table, "P", _entry(name, 0), "net", name="{net}", geometric=True)
 
 
 def _interpolation_curves(table: Table, data: str) -> Figure:
@@ -148,17 +153,14 @@ def _interpolation_curves(table: Table, data: str) -> Figure:
         "R_f of the networks with batch normalization, at c = 3 and a displacement of one pixel, "
         "with bilinear (lines) and Gaussian interpolation (markers); log-average over seeds (Fig. "
         "13). Thesis: they coincide.",
-        Axis(_P, log=True),
+        _P,
         Axis("R_f", log=True),
-        claims=() if data == "cifar10" else ("ch4.fig13.interpolation",),
+        claims=_shown(data, grey="fig13.interpolation"),
     )
-    modern = table.select(lambda row: is_modern(row["net"]))
-    bilinear = _entry("R", 0)
-    figure.curves(
-        modern, "P", bilinear, "net", name="{net}, bilinear", geometric=True, mode="lines"
-    )
+    rows, R = table.select(lambda row: is_modern(row["net"])), _entry("R", 0)
+    figure.curves(rows, "P", R, "net", name="{net}, bilinear", geometric=True, mode="lines")
     return figure.curves(
-        modern, "P", "R_gaussian", "net", name="{net}, Gaussian", geometric=True, mode="markers"
+        rows, "P", "R_gaussian", "net", name="{net}, Gaussian", geometric=True, mode="markers"
     )
 
 
@@ -168,58 +170,52 @@ def _trajectories(table: Table, data: str) -> Figure:
         f"Test error and relative stability as P grows, {TITLES[data]}",
         "Each line is a network, from small P (large error) to large P (Fig. 18).",
         Axis("R_f", log=True),
-        Axis("test error", log=True),
-        claims=("ch4.fig18.separation",) if data == "cifar10" else (),
+        _ERROR,
+        claims=_shown(data, color="fig18.separation"),
     )
     for (net,), rows in table.groups("net"):
-        sizes = [some for _, some in rows.groups("P")]
         R, error = (
-            [math.exp(np.mean([math.log(value(row)) for row in some])) for some in sizes]
-            for value in (_entry("R", 0), _test_error)
+            [
+                scaling.geometric_mean([value(row) for row in some]).value
+                for _, some in rows.groups("P")
+            ]
+            for value in (_entry("R", 0), error_of)
         )
         figure.measured(net, R, error, mode="lines+markers")
     return figure
 
 
-def _test_error(row: Row) -> float:
-    return max(float(row["test_error"]), 5e-4)
-
-
 def _scatter(table: Table, data: str, name: str, index: int) -> Figure:
-    average = "medians" if index == 0 else "means"
-    where, claims = {
-        "R": ("Fig. 5 and 19", ["correlation", "exponent", "prefactor"]),
-        "D": ("Fig. 15", ["deformations"]),
-        "G": ("Fig. 16", ["noise"]),
+    average, where = "medians", {"R": "Fig. 5 and 19", "D": "Fig. 15", "G": "Fig. 16"}[name]
+    what = {"R": "relative", "D": "deformations", "G": "noise"}[name]
+    better = "fig5.better-than-deformations"
+    color = {
+        "R": f"fig5.correlation fig5.exponent fig5.prefactor {better}",
+        "D": f"fig15.deformations {better}",
+        "G": "fig16.noise",
     }[name]
-    if data == "cifar10":
-        figure_number = {"R": "fig5", "D": "fig15", "G": "fig16"}[name]
-        shown = [f"ch4.{figure_number}.{claim}" for claim in claims]
-        shown += ["ch4.fig5.better-than-deformations"] if name in "RD" else []
-    else:
-        what = {"R": "relative", "D": "deformations", "G": "noise"}[name]
-        shown = [f"ch4.table2.{_IN_TABLE_2[data]}-{what}"]
-    if average == "means":
-        where, shown = "Fig. 17", ["ch4.fig17.means"] if data == "cifar10" else []
-    runs, note = trained(table.select(lambda row: row["full"]))
+    claims = _shown(data, color=color, grey=f"table2.{data.partition('-')[0]}-{what}")
+    if index:
+        average, where, claims = "means", "Fig. 17", _shown(data, color="fig17.means")
+    runs, note = trained(table)
     figure = Figure(
         f"error-against-{name.lower()}-{average}-{data}",
         f"Test error against {name}_f, {TITLES[data]}, {average}",
         f"One point per network, trained with the largest P ({where}; Fig. 20 and Table 2 for "
         f"other data than CIFAR-10). {note}".strip(),
         Axis(f"{name}_f", log=True),
-        Axis("test error", log=True),
-        claims=tuple(shown),
+        _ERROR,
+        claims=claims,
     )
     x = []
     for (net,), rows in runs.groups("net"):
         at, height = (
             scaling.geometric_mean(rows.per_seed(value))
-            for value in (_entry(name, index), _test_error)
+            for value in (_entry(name, index), error_of)
         )
         x.append(at.value)
         figure.measured(net, at.value, height.value, height.error, at.error)
-    if name == "R" and index == 0 and data == "cifar10" and x:
+    if (name, index, data) == ("R", 0, "cifar10") and x:
         line = np.array([min(x), max(x)])
         figure.thesis("0.24 R_f^(1/2)", line, 0.24 * np.sqrt(line))
     return figure
@@ -233,15 +229,12 @@ def _robustness(table: Table, data: str, name: str) -> Figure:
         f"Correlation of test error and {name}_f over networks against the nominal displacement "
         "(Fig. 21). Acceptable are displacements of half a pixel up to n / (pi c), for c = "
         f"{CUTOFFS[0]} up to {n / (math.pi * CUTOFFS[0]):.1f} pixels.",
-        Axis("delta", "pixels", log=True),
+        _DELTA,
         Axis("correlation", range=(-1.05, 1.05)),
-        claims=("ch4.fig21.robust",) if data == "cifar10" and name == "R" else (),
+        claims=_shown(data, color="fig21.robust" if name == "R" else ""),
     )
-    try:
-        some = list(networks(table, data).values())
-    except NoEstimate:
-        some = []
-    for i, interpolation in enumerate(INTERPOLATIONS) if len(some) >= 3 else ():
+    some = list(networks(table, data).values()) if table else []
+    for i, interpolation in enumerate(INTERPOLATIONS) if len(some) >= FEWEST else ():
         for a, c in enumerate(CUTOFFS):
             rho = [correlation(some, f"{name}_grid", (i, a, b)) for b in range(len(DELTAS))]
             figure.measured(f"c = {c}, {interpolation}", DELTAS, rho, mode="lines+markers")
@@ -256,17 +249,17 @@ def _depth(table: Table, data: str) -> Figure:
         "over seeds. Lines without markers: at initialization.",
         Axis("relative depth", range=(-0.03, 1.03)),
         Axis("R", log=True),
-        claims=("ch4.fig14.init", "ch4.fig14.depth"),
+        claims=_shown(data, "fig14.init fig14.depth"),
     )
-    for name, field in (("trained", "R_layers"), ("at initialization", "init_R_layers")):
+    for when, layers in (("trained", "R_layers"), ("at initialization", "init_R_layers")):
         figure.curves(
             table,
             lambda row: np.linspace(0, 1, len(row["R_layers"])),
-            field,
+            layers,
             "net",
-            name=f"{{net}}, {name}",
+            name=f"{{net}}, {when}",
             geometric=True,
-            mode="lines+markers" if name == "trained" else "lines",
+            mode="lines+markers" if when == "trained" else "lines",
         )
     return figure
 
@@ -279,7 +272,7 @@ def _noise(table: Table, data: str) -> Figure:
         "are in an experiment of their own). Grey: the square.",
         Axis("|eta|", log=True),
         Axis("G_f", log=True),
-        claims=("ch4.fig11.quadratic", *(["ch4.fig11.departure"] if data == "cifar10" else [])),
+        claims=_shown(data, "fig11.quadratic", "fig11.departure"),
     )
     figure.curves(table, lambda row: NOISE_NORMS, "G_noise", "net", name="{net}", geometric=True)
     for row in table.rows[-1:]:

@@ -27,28 +27,15 @@ class PhaseDiagramParameters(lab.Parameters):
     seeds: int = Field(ge=1, le=1000, description="repetitions, for the error bars")
 
 
-def _square(row: Row) -> float:
-    """Mean square displacement over the formula of Eq. 3."""
-    from symscape.diffeo import displacement
+def _over(formula: str) -> Value:
+    """Mean square displacement over that of a function of the library, squared."""
 
-    return float(row["square"]) / displacement(1.0, row["c"], row["n"]) ** 2
+    def ratio(row: Row) -> float:
+        from symscape import diffeo
 
+        return float(row["square"]) / getattr(diffeo, formula)(1.0, row["c"], row["n"]) ** 2
 
-def _square_over_sum(row: Row) -> float:
-    from symscape.diffeo import rms_displacement
-
-    return float(row["square"]) / rms_displacement(1.0, row["c"], row["n"]) ** 2
-
-
-def _at_least_temperature(row: Row) -> float:
-    """Root mean square displacement at T_min, in pixels."""
-    from symscape.diffeo import acceptable_range
-
-    return math.sqrt(row["square"] * acceptable_range(row["c"], row["n"]).low)
-
-
-def _norm_over_modes(row: Row) -> float:
-    return float(row["norm"]) / (math.pi**2 / 2 * len(row["mode"]))
+    return ratio
 
 
 def _fold_ratio(row: Row) -> float:
@@ -94,11 +81,6 @@ def _largest(name: str) -> Callable[[Table, Any], Estimate]:
     return lambda table, p: Estimate(max(float(row[name]) for row in table))
 
 
-def _equipartition(row: Row) -> float:
-    """Slope of the logarithm of the share of a mode against that of i^2 + j^2."""
-    return float(np.polyfit(np.log(row["mode"]), np.log(row["share"]), 1)[0])
-
-
 CLAIMS = (
     Claim(
         "ch4.eq3.displacement",
@@ -107,7 +89,7 @@ CLAIMS = (
         "largest c.",
         1.0,
         Tolerance(0.75, 1.25, "the ratio tends to 1 only like 1/ln c; it is 0.82 at c = 30"),
-        _of_largest_cutoff(_square),
+        _of_largest_cutoff(_over("displacement")),
         profile="quick",
     ),
     Claim(
@@ -116,7 +98,7 @@ CLAIMS = (
         "The mean square displacement is (T n^2 / 2) times the sum of 1/(i^2 + j^2).",
         1.0,
         Tolerance(0.95, 1.05, "5 %, for the finite number of fields"),
-        _by_cutoff(_square_over_sum),
+        _by_cutoff(_over("rms_displacement")),
         kind="check",
         profile="quick",
     ),
@@ -126,7 +108,7 @@ CLAIMS = (
         "The mean of |grad tau|^2 is (pi^2/2) T times the number of modes.",
         1.0,
         Tolerance(0.95, 1.05, "5 %, for the finite number of fields"),
-        _by_cutoff(_norm_over_modes),
+        _by_cutoff(lambda row: row["norm"] / (math.pi**2 / 2 * len(row["mode"]))),
         kind="check",
         profile="quick",
     ),
@@ -136,7 +118,7 @@ CLAIMS = (
         "Every mode has the same share of |grad tau|^2: C_ij^2 (i^2 + j^2) has mean T.",
         0.0,
         Tolerance(-0.05, 0.05, "slope of the log of the share against log(i^2 + j^2)"),
-        _of_largest_cutoff(_equipartition),
+        _of_largest_cutoff(lambda row: np.polyfit(np.log(row["mode"]), np.log(row["share"]), 1)[0]),
         kind="check",
         profile="quick",
     ),
@@ -146,7 +128,7 @@ CLAIMS = (
         "At T_min fields displace by half a pixel, at every cut-off.",
         0.5,
         Tolerance(0.375, 0.625, "+- 25 %: the formula is a limit of many modes"),
-        _by_cutoff(_at_least_temperature),
+        _by_cutoff(lambda row: 0.5 * math.sqrt(_over("displacement")(row))),
         profile="quick",
     ),
     Claim(
@@ -254,8 +236,6 @@ class PhaseDiagram(lab.Experiment):
         return 0.05 + 1.5e-7 * point["draws"] * point["n"] ** 2
 
     def measure(self, point: dict[str, Any]) -> dict[str, Any]:
-        import torch
-
         from symscape import diffeo
 
         n, c = point["n"], point["c"]
@@ -263,16 +243,12 @@ class PhaseDiagram(lab.Experiment):
         seeds = diffeo.sample_seeds(point["seed"], point["draws"])
         unit = ensemble.coefficients(seeds)  # everything scales with the root of T
         fold, determinant = [], []
-        heats = np.array(point["heats"])
-        T = heats * diffeo.acceptable_range(c, n).high
+        roots = np.sqrt(np.array(point["heats"]) * diffeo.acceptable_range(c, n).high).tolist()
         for one in unit:
             gradient = diffeo.field_gradient(one, n)
             fold.append(float(diffeo.fold(gradient).max()))
             determinant.append(
-                [
-                    float(diffeo.jacobian_determinant(math.sqrt(t) * gradient).min())
-                    for t in T.tolist()
-                ]
+                [float(diffeo.jacobian_determinant(root * gradient).min()) for root in roots]
             )
         share, modes = _shares(unit, c)
         fields = diffeo.field(unit, n)
@@ -285,7 +261,7 @@ class PhaseDiagram(lab.Experiment):
             "share": share,
             "mode": modes,
             "norm_mismatch": _norm_mismatch(n, c, point["seed"]),
-            "participation": _participation(torch),
+            "participation": _participation(),
         }
 
     def figures(self, table: Table, p: PhaseDiagramParameters) -> list[Figure]:
@@ -328,8 +304,10 @@ def _norm_mismatch(n: int, c: int, seed: int) -> float:
     return float((norms[0] / norms[1] - 1).abs().max())
 
 
-def _participation(torch: Any) -> float:
+def _participation() -> float:
     """Participation ratio of the pixels' weights at the center of a cell."""
+    import torch
+
     from symscape import diffeo
 
     n = 16
@@ -382,7 +360,7 @@ def _displacement_figure(table: Table) -> Figure:
         Axis("delta^2 / ((pi/4) n^2 T ln c)", range=(0.0, 1.5)),
         claims=("ch4.eq3.displacement", "ch4.eq3.exact-sum", "ch4.eq8.visible"),
     )
-    figure.curves(table, "c", _square, mode="markers")
+    figure.curves(table, "c", _over("displacement"), mode="markers")
     every = np.arange(2, 101)
     exact = [
         (diffeo.rms_displacement(1.0, int(value), 100) / diffeo.displacement(1.0, int(value), 100))
@@ -423,12 +401,17 @@ def _folding_figure(table: Table) -> Figure:
     return figure.curves(table, "heats", "folded", "c")
 
 
-def _samples_figure() -> Figure:
-    """Fig. 1 as points: one digit deformed over the plane of c and T."""
+def _digit() -> Any:
     import torch
 
-    from symscape import diffeo
     from symscape.datasets import load
+
+    return torch.from_numpy(load("mnist-sample").images[:1]).double().div(255)
+
+
+def _samples_figure() -> Figure:
+    """Fig. 1 as points: one digit deformed over the plane of c and T."""
+    from symscape import diffeo
 
     figure = Figure(
         "samples",
@@ -439,21 +422,17 @@ def _samples_figure() -> Figure:
         Axis("x", "pixels"),
         Axis("y", "pixels"),
     )
-    digit = torch.from_numpy(load("mnist-sample").images[:1]).double().div(255)
-    n = digit.shape[-1]
-    names = ("too small to be seen", "acceptable", "folded over")
-    points: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    for column, c in enumerate((2, 4, 8)):
-        low, high = diffeo.acceptable_range(c, n)
-        for row, (name, T) in enumerate(
-            zip(names, (0.1 * low, math.sqrt(low * high), 10 * high), strict=True)
-        ):
+    digit, n = _digit(), 28
+    for row, name in enumerate(("too small to be seen", "acceptable", "folded over")):
+        points = []
+        for column, c in enumerate((2, 4, 8)):
+            low, high = diffeo.acceptable_range(c, n)
+            T = (0.1 * low, math.sqrt(low * high), 10 * high)[row]
             ensemble = diffeo.MaximumEntropy(T, c, outside="allow")
             deformed = ensemble.deform(digit, diffeo.sample_seeds(0, 1).reshape(()))
             y, x = (deformed[0] > 0.5).nonzero().numpy().T
-            points[name].append(np.stack([x + 1.2 * n * column, n - y + 1.2 * n * row]))
-    for name in names:
-        figure.measured(name, *np.concatenate(points[name], axis=1))
+            points.append(np.stack([x + 1.2 * n * column, n - y + 1.2 * n * row]))
+        figure.measured(name, *np.concatenate(points, axis=1))
     return figure
 
 
@@ -466,11 +445,11 @@ def _lattice_figure(heat: float) -> Figure:
     field = diffeo.MaximumEntropy(T, c, outside="allow").fields(n, diffeo.sample_seeds(0, 1))[0]
     grid = np.arange(n)
     x, y = grid - field[0].numpy(), grid[:, None] - field[1].numpy()
-    what = "folds over" if heat > 1 else "does not fold over"
     figure = Figure(
         f"lattice-{'above' if heat > 1 else 'below'}",
         f"A lattice at {heat:g} T_max",
-        f"Where the points of a lattice are read, s - tau(s), c = 3: the field {what} (Fig. 9).",
+        "Where the points of a lattice are read, s - tau(s), c = 3 (Fig. 9): the field folds over "
+        "far above T_max, and does not below.",
         Axis("x", "pixels"),
         Axis("y", "pixels"),
     )
@@ -488,10 +467,7 @@ def _there_and_back(lines: np.ndarray) -> np.ndarray:
 
 def _noise_figure() -> Figure:
     """Fig. 2 as numbers: deformed and noisy copies of one digit lie on the same sphere."""
-    import torch
-
     from symscape import diffeo
-    from symscape.datasets import load
 
     figure = Figure(
         "sphere",
@@ -502,14 +478,12 @@ def _noise_figure() -> Figure:
         Axis("|eta|"),
         claims=("ch4.fig2.norms",),
     )
-    digit = torch.from_numpy(load("mnist-sample").images[:1]).double().div(255)
-    seeds = diffeo.sample_seeds(0, 60)
+    digit, seeds = _digit(), diffeo.sample_seeds(0, 60)
     deformed = diffeo.MaximumEntropy.from_displacement(1.0, 3, 28).deform(digit, seeds)
     noise = diffeo.matched_noise(digit[None].expand(60, 1, 28, 28), deformed, seeds)
     norms = [part.flatten(1).norm(dim=1).numpy() for part in (deformed - digit, noise)]
-    figure.measured("60 copies", *norms)
-    figure.thesis("equal norms", [norms[0].min(), norms[0].max()], [norms[0].min(), norms[0].max()])
-    return figure
+    ends = [norms[0].min(), norms[0].max()]
+    return figure.measured("60 copies", *norms).thesis("equal norms", ends, ends)
 
 
 def _interpolation_figure() -> Figure:
