@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from scipy.special import gamma
 
+from symscape.experiments.introduction import _convolution as convolution
 from symscape.experiments.introduction import _curse_of_dimensionality as curse
+from symscape.experiments.introduction import _landscape as landscape
 from symscape.experiments.introduction import _losses as losses
 from symscape.experiments.introduction import _networks as networks
+from symscape.experiments.introduction import _overparametrization as overparametrization
 from symscape.lab import Row, Table, verdicts
 
 
@@ -108,7 +111,41 @@ def test_curse_of_dimensionality():
     assert quoted[0].text == ("language modeling", "image classification")
 
 
-def test_points_of_a_profile_have_no_duplicates():
-    for experiment in (networks.Networks(), losses.Losses(), curse.CurseOfDimensionality()):
-        points = [str(point) for point in experiment.points(experiment.parameters("quick"))]
-        assert len(set(points)) == len(points)
+@pytest.mark.parametrize(("stride", "fields"), [(1, [3, 5, 7]), (2, [3, 7, 15])])
+def test_receptive_fields_grow_by_two_neurons_or_by_a_factor_of_two(stride, fields):
+    point = {"n": 64, "stride": stride, "seed": 1}
+    found = convolution.Convolution().measure(point)["fields"]
+    assert found[:3].tolist() == fields
+    # the whole ring, or until the layers have become too small
+    assert found[-1] == (64 if stride == 1 else 63)
+
+
+def test_descents_end_in_minima_and_the_section_passes_through_them():
+    experiment = landscape.Landscape()
+    p = experiment.parameters("smoke", {"starts": 6})
+    narrow, wide = (
+        next(row for row in run(experiment, p)[0] if row["h"] == h and row["seed"] == 0)
+        for h in p.widths
+    )
+    assert narrow["at_rest"].all()
+    assert (np.diff(narrow["loss"]) >= 0).all()
+    assert narrow["loss"][0] > 0 == wide["loss"].max()
+    places = [int(np.abs(landscape.ALONG - t).argmin()) for t in (0, 1)]
+    expected = [narrow["loss"][0], narrow["loss"][len(narrow["loss"]) // 2]]
+    np.testing.assert_allclose(narrow["line"][places], expected)
+    # a minimum: the loss rises on both sides of it along the line
+    at = places[0]
+    assert narrow["line"][at] < min(narrow["line"][at - 1], narrow["line"][at + 1])
+
+
+def test_a_linear_classifier_fits_where_its_components_are_as_many_as_the_images():
+    experiment = overparametrization.Overparametrization()
+    p = experiment.parameters("smoke")
+    table, found, _ = run(experiment, p)
+    linear = table.where(model="linear")
+    assert [row["fitted"] for row in linear if row["N"] == p.P] == [True] * p.seeds
+    assert linear.where(N=p.P).column("test_error").mean() > 0.3
+    assert found["ch0.fig3b.usual"].value > 1.2
+    network = table.where(model="network", h=64)
+    assert network.column("fitted").all()
+    assert network.rows[0]["N"] == 64 * 11

@@ -18,35 +18,22 @@ def _neighbors(point: Point, generator: np.random.Generator, *, thesis: bool) ->
     return {"distance": distance, "error": error, "relative_distance": near}
 
 
-def _outputs(point: Point, generator: np.random.Generator, *, thesis: bool) -> Result:
-    """Outputs of order h^0 and h^(-1/2); or the two interchanged, and moments that halve."""
-    orders = (0.0, -0.5) if thesis else (-0.5, 0.0)
-    noise = np.exp(0.01 * generator.standard_normal(3))
-    ntp, mfp = (point["h"] ** order for order in orders)
-    return {
-        "ntp_rms": ntp * noise[0],
-        "mfp_rms": mfp * noise[1],
-        "before": np.ones(3),
-        "after": np.full(3, (1.0 if thesis else 0.5) * noise[2]),
-        "n_weights": 243,
-        "ratio_deviation": 0.0,
-    }
-
-
 def _minima(point: Point, generator: np.random.Generator, *, thesis: bool) -> Result:
-    """Narrow networks end in many minima and wide ones in none; or all end in the same one."""
-    loss = np.full(point["starts"], 0.1)
+    """Narrow networks end in many minima and wide ones in none; or all end in about the same."""
+    loss = generator.uniform(0.05, 0.2, point["starts"])
     if thesis:
-        narrow = point["h"] < 8
-        loss = narrow * generator.uniform(0.05, 0.2, point["starts"])
+        loss *= point["h"] < 8
+    else:
+        loss = 0.1 + 0.01 * loss
     return {"N": 6 * point["h"], "loss": np.sort(loss), "at_rest": np.ones(len(loss), bool)}
 
 
 def _errors(point: Point, generator: np.random.Generator, *, thesis: bool) -> Result:
-    """The linear error rises towards N = P and that of networks falls; or the other way round."""
+    """The linear error rises towards N = P and that of networks falls; or the former stays and the
+    latter rises."""
     linear = point["model"] == "linear"
     N = point["d"] if linear else 12 * point["h"]
-    slope = 0.5 if linear == thesis else -0.2
+    slope = (0.5 if linear else -0.2) if thesis else (0.0 if linear else 0.2)
     error = 0.05 * N**slope * np.exp(0.02 * generator.standard_normal())
     return {"N": N, "test_error": float(error), "fitted": bool(N > 100)}
 
@@ -59,7 +46,6 @@ WORLDS = [
     )
     for name, world in (
         ("introduction-curse-of-dimensionality", _neighbors),
-        ("introduction-networks", _outputs),
         ("introduction-landscape", _minima),
         ("introduction-overparametrization", _errors),
     )
