@@ -34,6 +34,9 @@ class MnistParameters(HingeTraining):
     h: Width = Field(description="width")
     d: int = Field(ge=1, le=784, default=10, description="principal components kept")
     sizes: tuple[Patterns, ...] = Field(min_length=1, description="numbers of training digits P")
+    many: tuple[tuple[Width, Patterns], ...] = Field(
+        default=(), description="further runs, as pairs (h, P), near jamming with many digits"
+    )
 
 
 CLAIMS = (
@@ -109,48 +112,47 @@ class Mnist(lab.Experiment):
         "unsatisfied digits per parameter jumps, to a lower value than for random data."
     )
     sources = ("Paper A, Fig. 9", "Paper B, Fig. 3D")
-    version = 1
+    version = 2
     Parameters = MnistParameters
     profiles = {  # noqa: RUF012
         "smoke": MnistParameters(
-            h=4, L=2, sizes=(20, 600), seeds=1, steps=1000, learning_rate=3e-3
+            L=2,
+            h=4,
+            sizes=(20, 600),
+            seeds=1,
+            steps=600,
+            iterations=100,
+            learning_rate=3e-3,
         ),
-        "quick": MnistParameters(h=8, sizes=(700, 900, 1100, 1400), seeds=2, steps=25_000),
+        "quick": MnistParameters(h=8, sizes=(700, 900, 1100, 1400), seeds=2, steps=6000),
         "overnight": MnistParameters(
-            h=14,
-            sizes=(2800, 3600, 4000, 4200, 4400, 4600, 4800, 5000, 10_000),
-            seeds=2,
-            steps=60_000,
+            h=10,
+            sizes=(1500, 1800, 2000, 2200, 2600),
+            many=((19, 10_000),),
+            seeds=3,
+            steps=6000,
         ),
         "paper": MnistParameters(
-            h=30,
             L=5,
+            h=30,
             sizes=tuple(range(31_000, 68_500, 1500)),
             seeds=3,
             steps=3_000_000,
+            iterations=20_000,
             learning_rate=1e-4,
         ),
     }
     claims = CLAIMS
 
     def points(self, p: MnistParameters) -> Iterator[dict[str, Any]]:
-        data = pinned_digits(p.source, max(p.sizes), n_test=1)
-        for P in p.sizes:
-            for seed in range(p.seeds):
-                yield {
-                    "data": data,
-                    "activation": "relu",
-                    "L": p.L,
-                    "h": p.h,
-                    "d": p.d,
-                    "P": P,
-                    "seed": seed,
-                    **p.training,
-                }
+        net = [{"h": h, "P": P} for h, P in (*((p.h, P) for P in p.sizes), *p.many)]
+        data = pinned_digits(p.source, max(one["P"] for one in net), n_test=1)
+        return lab.grid(p.seeds, data=data, activation="relu", L=p.L, d=p.d, net=net, **p.training)
 
     def cost(self, point: dict[str, Any]) -> float:
         weights = point["L"] * point["h"] ** 2
-        return float(point["steps"] * (1e-4 + 2e-10 * point["P"] * weights))
+        steps = 2 * point["steps"] + 4 * point["iterations"]
+        return float(steps * (1e-4 + 4e-10 * point["P"] * weights))
 
     def measure(self, point: dict[str, Any]) -> dict[str, Any]:
         from symscape.datasets import mnist_parity

@@ -29,7 +29,7 @@ class HingeTraining(lab.Parameters):
 
     seeds: int = Field(ge=1, description="independent data sets and initializations")
     steps: int = Field(ge=100, description="ADAM steps at the full rate")
-    iterations: int = Field(ge=0, default=2000, description="L-BFGS iterations of a round")
+    iterations: int = Field(ge=0, default=1000, description="L-BFGS iterations of a round")
     learning_rate: float = Field(gt=0, le=1, default=3e-4, description="ADAM rate at the start")
     final_rate: float = Field(
         gt=0, le=1, default=1e-7, description="ADAM rate at the end of the decay"

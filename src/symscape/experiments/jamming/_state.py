@@ -17,17 +17,20 @@ if TYPE_CHECKING:
 PREACTIVATION_EDGES = np.linspace(-12.0, 2.0, 71)
 """Bins of log10 |pre-activation|."""
 
-REST = 1e-2
-"""Gradient over the square root of the loss below which a state is at rest."""
+REST = 2e-2
+"""Shortest gradient over the square root of the loss below which forces cancel."""
 
-FLAT = 2000, 0.02
-"""Iterations and the share of the loss, for the second criterion of rest, of smooth nets."""
+FLAT = 3000, 0.01
+"""Iterations, and the share of the loss that they take away no more once it has stopped falling."""
 
 KINK = 1e-4
 """Pre-activations below this are at the kink of relu: far inside the gap above the peak."""
 
-ROUNDS = 2
-"""Times that a net which is not at rest goes through the last stages."""
+SMOOTH = 20
+"""L-BFGS iterations of a smooth net over those of a round of a relu net."""
+
+ROUNDS = 4
+"""Times that a relu net which is not at rest goes through the last stages."""
 
 
 def train_hinge(net: FullyConnected, point: dict[str, Any], x: Tensor, y: Tensor) -> TrainResult:
@@ -38,16 +41,19 @@ def train_hinge(net: FullyConnected, point: dict[str, Any], x: Tensor, y: Tensor
 
     1. full-batch ADAM, ``steps`` steps at ``learning_rate``;
     2. L-BFGS, up to ``iterations`` iterations (:func:`symscape.dynamics.minimize`): it goes on
-       where ADAM is slow, and ends early where relus stand at their kinks;
+       where ADAM is slow, and ends early where relus stand at their kinks. Smooth nets, which have
+       no third stage, take up to ``SMOOTH`` times as many;
     3. for relu, half as many steps of ADAM at a rate that falls to ``final_rate``, the thesis's
-       schedule, which pins relus to their kinks; then 2 and 3 once more, unless at rest. Smooth
-       nets go on with 2, up to four times as long.
+       schedule, which pins relus to their kinks. Stages 2 and 3 are a round; up to ``ROUNDS``
+       rounds follow one another, until the state is at rest.
 
-    At rest means, for relu, that the shortest generalized gradient, in which the relus at their
-    kinks bear forces (:func:`symscape.landscape.least_gradient`), is at most ``REST`` times the
-    square root of the loss: the forces of the patterns cancel to this fraction. The gradient
-    itself does not vanish there. For smooth nets the gradient must be as small, or the last
-    2000 iterations must have taken less than 2 % of the loss (``FLAT``).
+    At rest is a state whose loss has stopped falling: the last 3000 iterations of L-BFGS, or
+    for relu the last round, took less than 1 % of it (``FLAT``). A small gradient alone does
+    not tell: near jamming most directions are flat, and from the end of ADAM, at a gradient of
+    0.02 sqrt(loss), a tanh net has gone on to a sixth of its loss. For relu the forces must cancel
+    as well, lest it be the rate alone that is at rest: the shortest generalized gradient, in which
+    the relus at their kinks bear forces (:func:`symscape.landscape.least_gradient`; the gradient
+    itself does not vanish there) is at most ``REST`` times the square root of the loss.
 
     Args:
         net: the architecture.
@@ -69,7 +75,8 @@ def train_hinge(net: FullyConnected, point: dict[str, Any], x: Tensor, y: Tensor
     pinning = Adam(lr=rate, decay_every=max(1, steps // 2 // falling), floor=point["final_rate"])
     w = net.initial_weights(point["seed"], "orthogonal")
     stages = [train(net, w, x, y, loss=loss, integrator=Adam(rate), stop=Stop(max_steps=steps))]
-    for _ in range(ROUNDS):
+    before = math.inf
+    for _ in range(1 if smooth else ROUNDS):
         if stages[-1].status != "out_of_budget":
             break
         descent = minimize(
@@ -78,27 +85,31 @@ def train_hinge(net: FullyConnected, point: dict[str, Any], x: Tensor, y: Tensor
             x,
             y,
             loss=loss,
-            rest=REST,
+            rest=0.0,
             plateau=Plateau(*FLAT) if smooth else None,
-            max_iterations=2 * point["iterations"] if smooth else point["iterations"],
+            max_iterations=SMOOTH * point["iterations"] if smooth else point["iterations"],
         )
         stages.append(descent)
         if descent.status == "out_of_budget" and not smooth:
             stop = Stop(max_steps=steps // 2)
             pinned = train(net, descent.w, x, y, loss=loss, integrator=pinning, stop=stop)
-            stages.append(_judged(net, pinned, x, y))
+            stages.append(_judged(net, pinned, x, y, before))
+            before = pinned.loss
     return _joined(stages)
 
 
-def _judged(net: FullyConnected, result: TrainResult, x: Tensor, y: Tensor) -> TrainResult:
-    """The end of a relu net's training with the gradient and the status that kinks leave it."""
+def _judged(
+    net: FullyConnected, result: TrainResult, x: Tensor, y: Tensor, before: float
+) -> TrainResult:
+    """The end of a round of a relu net, with the gradient and the status that kinks leave it."""
     from symscape.dynamics import Hinge
     from symscape.landscape import least_gradient
 
     if result.status != "out_of_budget":
         return result
     norm = least_gradient(net, result.w, x, y, Hinge(power=2, margin=1.0), KINK).norm
-    resting = norm <= REST * math.sqrt(result.loss)
+    flat = result.loss > (1 - FLAT[1]) * before
+    resting = flat and norm <= REST * math.sqrt(result.loss)
     return replace(result, grad_norm=norm, status="stalled" if resting else result.status)
 
 
@@ -223,6 +234,7 @@ def _cusps(net: FullyConnected, w: Tensor, x: Tensor, fresh: Tensor) -> dict[str
     counted = cusps([a.numpy() for a in trained])
     cuts = [layer.cut or 0.0 for layer in counted.layers]
     return {
+        "n_pinned": sum(int((a.abs() < KINK).sum()) for a in trained),
         "preactivations": np.stack([_histogram(a) for a in trained]),
         "preactivations_fresh": np.stack([_histogram(a) for a in unseen]),
         "cusp_cuts": np.array(cuts),

@@ -201,7 +201,7 @@ class Transition(lab.Experiment):
         "Paper A, Figs. 6, 7, 8, 12",
         "Paper B, Figs. 3B, A2 and App. B",
     )
-    version = 1
+    version = 2
     Parameters = TransitionParameters
     profiles = {  # noqa: RUF012
         "smoke": TransitionParameters(
@@ -210,24 +210,25 @@ class Transition(lab.Experiment):
             relu_ratios=(1.0, 5.0),
             tanh_ratios=(6.0,),
             seeds=1,
-            steps=1500,
+            steps=600,
+            iterations=100,
             learning_rate=3e-3,
         ),
         "quick": TransitionParameters(
-            relu_nets=((2, 14),),
-            tanh_nets=((2, 12),),
-            relu_ratios=(1.8, 2.5, 2.7, 2.9, 4.0),
-            tanh_ratios=(3.8, 4.2),
+            relu_nets=((2, 12),),
+            tanh_nets=((2, 9),),
+            relu_ratios=(2.0, 2.6, 2.9, 3.2),
+            tanh_ratios=(3.8, 4.4),
             seeds=2,
-            steps=40_000,
+            steps=6000,
         ),
         "overnight": TransitionParameters(
-            relu_nets=((2, 20), (3, 14), (5, 12)),
-            tanh_nets=((2, 13),),
-            relu_ratios=(1.8, 2.4, 2.7, 2.8, 2.85, 2.9, 3.0, 3.2, 4.0),
-            tanh_ratios=(3.6, 3.8, 3.9, 4.0, 4.1, 4.2),
-            seeds=2,
-            steps=80_000,
+            relu_nets=((2, 18), (3, 14), (5, 12)),
+            tanh_nets=((2, 13), (3, 11)),
+            relu_ratios=(2.3, 2.6, 2.8, 3.0, 3.2),
+            tanh_ratios=(3.8, 4.1, 4.4),
+            seeds=3,
+            steps=6000,
         ),
         "paper": TransitionParameters(
             relu_nets=((2, 62), (3, 51), (5, 40)),
@@ -235,7 +236,8 @@ class Transition(lab.Experiment):
             relu_ratios=(2.0, *(round(2.5 + 0.02 * i, 2) for i in range(41)), 3.6),
             tanh_ratios=tuple(round(4.0 + 0.1 * i, 2) for i in range(13)),
             seeds=3,
-            steps=10_000_000,
+            steps=2_000_000,
+            iterations=20_000,
             learning_rate=1e-4,
         ),
     }
@@ -246,23 +248,17 @@ class Transition(lab.Experiment):
             ("relu", p.relu_nets, p.relu_ratios),
             ("tanh", p.tanh_nets, p.tanh_ratios),
         ):
-            for L, h in nets:
-                for ratio in ratios:
-                    for seed in range(p.seeds):
-                        yield {
-                            "activation": activation,
-                            "L": L,
-                            "h": h,
-                            "d": h,
-                            "P": round(ratio * (L * h * h + h)),
-                            "ratio": ratio,
-                            "seed": seed,
-                            **p.training,
-                        }
+            net = [
+                {"L": L, "h": h, "d": h, "P": round(ratio * (L * h * h + h)), "ratio": ratio}
+                for L, h in nets
+                for ratio in ratios
+            ]
+            yield from lab.grid(p.seeds, activation=activation, net=net, **p.training)
 
     def cost(self, point: dict[str, Any]) -> float:
         weights = point["L"] * point["h"] ** 2
-        return float(point["steps"] * (1e-4 + 4e-10 * point["P"] * weights))
+        steps = 2 * point["steps"] + 4 * point["iterations"]
+        return float(steps * (1e-4 + 4e-10 * point["P"] * weights))
 
     def measure(self, point: dict[str, Any]) -> dict[str, Any]:
         from symscape.datasets import random_sphere
