@@ -127,8 +127,8 @@ class Mnist(lab.Experiment):
         "quick": MnistParameters(h=8, sizes=(700, 900, 1100, 1400), seeds=2, steps=6000),
         "overnight": MnistParameters(
             h=10,
-            sizes=(1500, 1800, 2000, 2200, 2600),
-            many=((19, 10_000),),
+            sizes=(2000, 2400, 2700, 3000, 3500),
+            many=((18, 10_000),),
             seeds=3,
             steps=6000,
         ),
