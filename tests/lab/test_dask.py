@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +24,15 @@ from sweeps import (
     wait_until,
 )
 
-from symscape.lab import DaskCluster, InputError, Store, expand, run_experiment
+import symscape
+from symscape.lab import (
+    DaskCluster,
+    ExecutorError,
+    InputError,
+    Store,
+    expand,
+    run_experiment,
+)
 
 pytest.importorskip("distributed")
 
@@ -51,21 +62,22 @@ class Cluster:
         except (FileNotFoundError, json.JSONDecodeError):
             return False
 
-    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start(self, *arguments: str, **changes: str) -> subprocess.Popen[bytes]:
         dask = shutil.which("dask", path=str(Path(sys.executable).parent)) or "dask"
         process = subprocess.Popen(
             [dask, *arguments, "--no-dashboard"],
             cwd=self.folder,
-            env=self.environment,
+            env={**self.environment, **changes},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         self.processes.append(process)
         return process
 
-    def add_worker(self, threads: int = 1) -> subprocess.Popen[bytes]:
+    def add_worker(self, threads: int = 1, **changes: str) -> subprocess.Popen[bytes]:
         known = self.count()
-        worker = self._start("worker", self.address, "--nthreads", str(threads), "--no-nanny")
+        command = ["worker", self.address, "--nthreads", str(threads), "--no-nanny"]
+        worker = self._start(*command, **changes)
         wait_until(lambda: self.count() > known)
         return worker
 
@@ -162,8 +174,6 @@ def test_a_result_that_is_lost_with_its_worker_is_waited_for_again() -> None:
 
 
 def test_workers_that_come_later_are_waited_for(cluster: Cluster, url: str) -> None:
-    import threading
-
     later = threading.Timer(3.0, cluster.add_worker)
     later.start()
     with Store(url) as store:
@@ -176,6 +186,82 @@ def test_a_worker_with_two_threads_is_refused(cluster: Cluster, url: str) -> Non
     cluster.add_worker(threads=2)
     with Store(url) as store, pytest.raises(InputError, match=r"has 2 threads.*--nthreads 1"):
         run_experiment(Demo(), "smoke", store, DaskCluster(cluster.address))
+
+
+def old_source(folder: Path) -> str:
+    """A symscape of before workers could be asked who they are."""
+    (folder / "symscape").mkdir()
+    (folder / "symscape" / "__init__.py").write_text("__version__ = '0.0.1'\n")
+    return str(folder)
+
+
+def other_source(folder: Path, file: str, old: str, new: str) -> str:
+    """A copy of the package with one file changed."""
+    source = Path(symscape.__file__).parent
+    shutil.copytree(source, folder / "symscape", ignore=shutil.ignore_patterns("__pycache__"))
+    path = folder / "symscape" / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    return str(folder)
+
+
+@pytest.mark.parametrize("fault", ["threads", "code", "version", "age"])
+def test_a_misfit_that_joins_later_ends_the_sweep_and_its_points_are_not_stored(
+    cluster: Cluster, url: str, tmp_path: Path, fault: str
+) -> None:
+    log, source = tmp_path / "calls.log", tmp_path / "source"
+    source.mkdir()
+    paths, sentence = "", ""
+    if fault == "threads":
+        sentence = "it has 2 threads; start it with --nthreads 1"
+    elif fault == "code":
+        paths = other_source(source, "scaling/__init__.py", '"""', '"""Edited: ')
+        sentence = "symscape is [0-9a-f]{12} there and [0-9a-f]{12} here"
+    elif fault == "version":
+        paths = other_source(source, "__init__.py", f'"{symscape.__version__}"', '"0.0.1"')
+        sentence = f"it has symscape 0.0.1, but here is {symscape.__version__}"
+    else:
+        paths = old_source(source)
+        sentence = f"it has no symscape {symscape.__version__}"
+    misfits: list[subprocess.Popen[bytes]] = []
+
+    def join() -> None:
+        wait_until(lambda: len(calls(log)) >= 2)
+        known = os.pathsep.join([paths, cluster.environment["PYTHONPATH"]]).strip(os.pathsep)
+        misfits.append(cluster.add_worker(2 if fault == "threads" else 1, PYTHONPATH=known))
+
+    cluster.add_worker()
+    joining = threading.Thread(target=join)
+    joining.start()
+    with Store(url) as store:
+        sweep = functools.partial(run_experiment, Demo(), "quick", store)
+        with pytest.raises(ExecutorError, match=f"must not measure .*: {sentence}"):
+            sweep(DaskCluster(cluster.address), overrides={"sleep": 1.0, "points": 200})
+    joining.join()
+    assert misfits[0].pid not in callers(log)
+    with Store(url, create=False) as store:
+        assert {status for status, _ in store.status(Demo()).values()} == {"done"}
+
+
+def test_a_misfit_that_nobody_has_looked_at_yet_refuses_its_task(
+    cluster: Cluster, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DaskCluster, "_misfit", lambda *_: "")
+    source = tmp_path / "source"
+    source.mkdir()
+    edited = other_source(source, "scaling/__init__.py", '"""', '"""Edited: ')
+    paths = os.pathsep.join([edited, cluster.environment["PYTHONPATH"]])
+    for worker, sentence in (
+        (functools.partial(cluster.add_worker, 2), "it has 2 threads"),
+        (functools.partial(cluster.add_worker, PYTHONPATH=paths), "symscape is .* there and"),
+    ):
+        process = worker()
+        with Store(url) as store, pytest.raises(ExecutorError, match=sentence):
+            run_experiment(Demo(), "smoke", store, DaskCluster(cluster.address))
+        process.kill()
+        wait_until(lambda: cluster.count() == 0)
+    assert calls(tmp_path / "calls.log") == []
+    assert finished(url) == set()
 
 
 def test_a_lost_scheduler_is_one_sentence_and_the_store_goes_on(

@@ -105,17 +105,13 @@ class DaskCluster(Executor):
     @property
     def slots(self) -> int:
         """Two points per thread, so that a worker finds the next one where it is."""
-        count, seen = self._slots
-        if time.monotonic() - seen > _REFRESH:
+        if time.monotonic() - self._slots[1] > _REFRESH:
             self._check_connection()
             with self._talking():
                 threads = self._connected().nthreads()
-                unfit = self._misfit(threads)
-            if unfit:
-                raise ExecutorError(unfit)
-            count = sum(threads.values())
-            self._slots = (count, time.monotonic())
-        return 2 * count or _NO_WORKERS_YET
+                self._check_workers(threads)
+            self._slots = (sum(threads.values()), time.monotonic())
+        return 2 * self._slots[0] or _NO_WORKERS_YET
 
     def submit(self, task: Task) -> None:
         with self._talking():
@@ -160,6 +156,8 @@ class DaskCluster(Executor):
         with self._talking():
             error = future.exception()
         if not isinstance(error, KilledWorker):
+            with self._talking():  # a worker without our source fails all that it is given
+                self._check_workers(self._connected().nthreads())
             return [(task, failure(f"The point could not reach a worker: {error!r}", task.code))]
         self._deaths[task.key] = self._deaths.get(task.key, 0) + 1
         if self._deaths[task.key] >= DEATHS:
@@ -167,6 +165,10 @@ class DaskCluster(Executor):
             return [(task, failure(message, task.code))]
         self.submit(task)
         return []
+
+    def _check_workers(self, threads: Mapping[str, int]) -> None:
+        if unfit := self._misfit(threads):
+            raise ExecutorError(unfit)
 
     def _misfit(self, threads: Mapping[str, int]) -> str:
         """Look at workers that were not here before; say why one must not measure for us.
