@@ -167,6 +167,20 @@ def test_figures_stand_beside_the_claims_that_they_show(report: Path) -> None:
     assert page.count('href="#ch98.fig6.gap"') == 1  # beside the second figure
 
 
+def test_a_figure_may_show_many_claims(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw, ids = Jump.figures, [claim.id for claim in Jump.claims]
+
+    def one_shows_all(self: Jump, table: Any, p: Any) -> list[Any]:
+        return [replace(draw(self, table, p)[0], claims=tuple(ids))]
+
+    monkeypatch.setattr(Jump, "figures", one_shows_all)
+    folder = build_report(store, tmp_path / "report", experiments=NAMES).parent
+    shown = Text(folder / "experiments/sample-jump.html").ids
+    assert [i for i in shown if i in ids] == ids
+
+
 def test_the_index_opens_with_a_drawing_per_chapter(report: Path) -> None:
     page = (report / "index.html").read_text()
     assert "plotly" not in page

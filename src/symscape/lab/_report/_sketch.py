@@ -91,7 +91,7 @@ class _Scale:
             values = [v for v in values if self.low <= math.log10(v) <= self.high]
         if len(values) < 2:
             values = _multiples(10**self.low, 10**self.high)
-        plain = all(1e-2 <= v <= 1e4 for v in values)
+        plain = all(1e-3 <= v <= 1e4 for v in values)
         return [(float(self.place(np.array(v))), _label(v, plain)) for v in values]
 
 
