@@ -15,6 +15,8 @@ from symscape.bandit import (
     Bandit,
     HellmanCover,
     Memento,
+    Policy,
+    bayes_q,
     ccp_best_epsilon,
     ccp_epsilon_prefactor,
     ccp_odds,
@@ -269,7 +271,7 @@ def test_the_column_policy_is_symmetric() -> None:
         (lambda: ccp_odds(3, 0.2, 0.4), "k_best, k_worst"),
         (lambda: necklace_odds(3, 1.0, 0.4), "k_best, k_worst"),
         (lambda: necklace_odds(3, 0.6, 0.4, length=1), "length: 1 given"),
-        (lambda: hellman_cover_policy(3, 0.1), "M: 3 given; allowed: even"),
+        (lambda: hellman_cover_policy(3, 0.1), "M: 3 given; allowed: an even"),
         (lambda: hellman_cover_policy(4, 1.1), "epsilon: 1.1"),
         (lambda: hellman_cover_q(0, 0.5), "M: 0 given"),
         (lambda: hellman_cover_q(2, 1.5), "alpha: 1.5 given"),
@@ -288,3 +290,35 @@ def test_the_column_policy_is_symmetric() -> None:
 def test_wrong_input_is_named(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 4])
+def test_best_agent_of_m_plays_follows_the_evidence(m: int) -> None:
+    memory = Memento(m)
+    bandit = Bandit(memory, two_hypotheses(0.3), 0.1)
+    # Which arm each history speaks for: that of + on A and - on B, or the other; ties for A.
+    actions = torch.zeros(memory.n_observations, 2, dtype=torch.float64)
+    for o in range(memory.n_observations):
+        for_a = sum((a == "A") == (y == "+") for a, y in zip(*memory.history(o)))
+        actions[o, int(2 * for_a < len(memory.history(o)[0]))] = 1.0
+    policy = Policy(actions, torch.ones(1, dtype=torch.float64))
+    q = float(bandit.q_of_horizon(policy, m))
+    assert q == pytest.approx(bayes_q(0.3, m), rel=1e-13)
+    if m == 2:
+        every = torch.cartesian_prod(*[torch.arange(2)] * 5)  # four histories of one, and the empty
+        tables = torch.full((len(every), memory.n_observations, 2), 0.5, dtype=torch.float64)
+        tables[:, -5:] = torch.nn.functional.one_hot(every, 2).double()
+        start = torch.ones(len(every), 1, dtype=torch.float64)
+        assert float(bandit.q_of_horizon(Policy(tables, start), 2).min()) == pytest.approx(q)
+
+
+def test_plays_of_the_best_agent_have_a_finite_regret() -> None:
+    assert bayes_q(0.0, 7) == 0.5
+    assert bayes_q(1.0, 10) == pytest.approx(0.05)  # the first play alone is drawn
+    regret = [m * bayes_q(0.2, m) for m in (100, 1000, 10_000)]
+    assert regret[0] < regret[1] < 1.2 * regret[0]
+    assert regret[2] == pytest.approx(regret[1], rel=1e-6)
+    with pytest.raises(ValueError, match="plays: 0 given"):
+        bayes_q(0.1, 0)
+    with pytest.raises(ValueError, match="mu: 2"):
+        bayes_q(2, 3)

@@ -199,18 +199,18 @@ def test_logits_and_policies_do_not_pass_for_each_other() -> None:
     flow = gradient_flow(bandit, logits, evaluations=5)
     for wrong in (logits, flow, policy.actions):
         for method in (bandit.q, bandit.gain, bandit.choices, bandit.observations, RAM(2).swap):
-            with pytest.raises(TypeError, match="policy: .* given; allowed: Policy"):
+            with pytest.raises(TypeError, match=r"policy: .* given; allowed: Policy"):
                 method(wrong)  # type: ignore[arg-type, operator]
-        with pytest.raises(TypeError, match="policy: .* given; allowed: Policy"):
+        with pytest.raises(TypeError, match=r"policy: .* given; allowed: Policy"):
             bandit.q_of_horizon(wrong, 3)  # type: ignore[arg-type]
     for wrong in (policy, flow, logits.actions):
-        with pytest.raises(TypeError, match="logits: .* given; allowed: Logits"):
+        with pytest.raises(TypeError, match=r"logits: .* given; allowed: Logits"):
             Policy.from_logits(wrong)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="logits: .* given; allowed: Logits"):
+        with pytest.raises(TypeError, match=r"logits: .* given; allowed: Logits"):
             bandit.q_and_gradient(wrong)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="logits: .* given; allowed: Logits"):
+        with pytest.raises(TypeError, match=r"logits: .* given; allowed: Logits"):
             gradient_flow(bandit, wrong, evaluations=1)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="logits: .* given; allowed: Logits"):
+        with pytest.raises(TypeError, match=r"logits: .* given; allowed: Logits"):
             minimize(bandit, wrong, evaluations=1)  # type: ignore[arg-type]
     assert 0 <= float(bandit.q(policy)[0]) <= 1
 

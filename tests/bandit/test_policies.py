@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,8 @@ from symscape.bandit import (
     Memory,
     Policy,
     ccp_policy,
+    ccp_q,
+    n_necklaces,
     policy_graph,
     transition_table,
     two_hypotheses,
@@ -127,6 +130,26 @@ def test_policies_that_are_nowhere_often_have_a_graph_and_a_table() -> None:
     assert len(graph.labels) >= 4**5 // 2  # all full memories
     assert graph.dot().startswith("digraph")
     assert len(transition_table(bandit, policy).splitlines()) > 4**5
+
+
+def test_integers_of_numpy_are_integers_and_floats_are_none() -> None:
+    two, m = np.int64(2), np.int32(3)
+    assert (
+        repr((RAM(two), HellmanCover(two), Memento(m))) == "(RAM(2), HellmanCover(2), Memento(3))"
+    )
+    starts = RAM(two).random_logits(two, np.int64(7))
+    assert torch.equal(starts.actions, RAM(2).random_logits(2, 7).actions)
+    assert ccp_q(two, 0.1, 0.2, 1e-3) == ccp_q(2, 0.1, 0.2, 1e-3)
+    assert n_necklaces(m) == 4
+    for wrong in (2.0, True, "2"):
+        with pytest.raises(ValueError, match=r"given; allowed: an (even )?integer"):
+            RAM(wrong)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="given; allowed: an even integer"):
+            HellmanCover(wrong)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="given; allowed: an integer"):
+            Memento(wrong)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=r"seed: .* given; allowed: an integer"):
+            RAM(2).random_logits(1, wrong)  # type: ignore[arg-type]
 
 
 def test_wrong_input_is_named() -> None:

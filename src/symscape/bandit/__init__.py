@@ -6,6 +6,7 @@ starts, and what the landscape of local optima looks like.
 
 from symscape.bandit._bandit import Bandit, likelihood_ratio, two_hypotheses
 from symscape.bandit._chain import (
+    bayes_q,
     chain_crossing,
     chain_end_probability,
     hellman_cover_policy,
@@ -53,6 +54,7 @@ __all__ = [
     "Policy",
     "PolicyGraph",
     "anneal",
+    "bayes_q",
     "best_deterministic_policy",
     "ccp_best_epsilon",
     "ccp_epsilon_prefactor",

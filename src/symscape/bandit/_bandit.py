@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer
 from symscape.bandit._memory import Memory
 from symscape.bandit._policy import Logits, Policy, check_type
 from symscape.bandit._pomdp import POMDP
@@ -295,8 +296,7 @@ class Bandit:
                 batch do not fit in memory.
         """
         actions, start = self._batch(policy)
-        if horizon < 1:
-            raise ValueError(f"horizon: {horizon!r} given; allowed: integers >= 1")
+        horizon = integer("horizon", horizon, 1)
         batch = policy.start.shape[:-1]
         self.check_batch(len(start))
         chain = self._chains(actions)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer
 from symscape.bandit._bandit import Bandit, likelihood_ratio, two_hypotheses
 from symscape.bandit._chain import from_logarithm
 from symscape.bandit._memory import RAM
@@ -43,7 +44,7 @@ def ccp_policy(M: int, epsilon: float) -> Policy:
 
     Source: Ch. 7, Def. 3.1 and Fig. 1C.
     """
-    _check(M)
+    M = _states(M)
     _check_epsilon(epsilon)
     actions = torch.zeros(5 * M, 2 * M, dtype=torch.float64)
     for i in range(M):
@@ -84,7 +85,7 @@ def ccp_q(M: int, epsilon: float, mu: float, reset: float) -> float:
 
     Source: Ch. 7, App. C (Eq. 15-21).
     """
-    _check(M)
+    M = _states(M)
     _check_epsilon(epsilon)
     if epsilon == 0:
         raise ValueError("epsilon: 0 given; allowed: 0 < epsilon <= 1")
@@ -107,7 +108,7 @@ def ccp_best_epsilon(M: int, mu: float, reset: float) -> float:
 
     Source: Ch. 7, App. C and Eq. 6, of which this is the exact form.
     """
-    _check(M)
+    M = _states(M)
     if not 0 < reset < 1:
         raise ValueError(f"reset: {reset!r} given; allowed: 0 < reset < 1")
     n, d = _quadratics(M, mu, reset)
@@ -135,7 +136,7 @@ def ccp_epsilon_prefactor(M: int, mu: float) -> float:
 
     Source: Ch. 7, Eq. 6 and 22-23. The radical of the denominator covers :math:`1-\alpha^M` only.
     """
-    _check(M)
+    M = _states(M)
     if not 0 < mu < 1:
         raise ValueError(f"mu: {mu!r} given; allowed: 0 < mu < 1")
     a = likelihood_ratio(mu)
@@ -164,7 +165,7 @@ def ccp_odds(M: int, k_best: float, k_worst: float) -> float:
 
     Source: Ch. 7, Eq. 41 and Table 1.
     """
-    _check(M)
+    M = _states(M)
     if not 0 < k_worst <= k_best < 1:
         raise ValueError(
             f"k_best, k_worst: {k_best!r} and {k_worst!r} given; allowed: 0 < k_worst <= k_best < 1"
@@ -200,11 +201,9 @@ def ccp_profile(M: int, epsilon: float, mu: float, reset: float) -> Tensor:
     return line / line.sum()
 
 
-def _check(M: int) -> None:
-    if M < 2:
-        raise ValueError(
-            f"M: {M!r} given; allowed: integers >= 2 (with one state the top is the switch)"
-        )
+def _states(M: int) -> int:
+    words = "an integer >= 2 (with one state the top is the switch)"
+    return integer("M", M, 2, allowed=words)
 
 
 def _check_epsilon(epsilon: float) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer
 from symscape.bandit._bandit import Bandit
 from symscape.bandit._policy import Logits, Policy
 
@@ -62,8 +63,7 @@ def gradient_flow(bandit: Bandit, logits: Logits, *, evaluations: int, t_max: fl
 
     Source: Ch. 7, Eq. 3 (whose time is this one divided by r) and the thesis's public code.
     """
-    if evaluations < 1:
-        raise ValueError(f"evaluations: {evaluations!r} given; allowed: integers >= 1")
+    evaluations = integer("evaluations", evaluations, 1)
     if not t_max > 0:
         raise ValueError(f"t_max: {t_max!r} given; allowed: positive numbers")
     state = _State(bandit, bandit.checked_logits(logits), t_max)

@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer, refused
 from symscape.bandit._policy import Logits, Policy, check_type
 
 __all__ = ["RAM", "HellmanCover", "Memento", "Memory"]
@@ -102,9 +103,8 @@ class Memory(ABC):
 
         Source: Ch. 7, Fig. 4 (random).
         """
-        if starts < 1:
-            raise ValueError(f"starts: {starts!r} given; allowed: integers >= 1")
-        generator = torch.Generator().manual_seed(seed)
+        starts = integer("starts", starts, 1)
+        generator = torch.Generator().manual_seed(integer("seed", seed))
         actions = torch.randn(
             starts, self.n_observations, self.n_actions, generator=generator, dtype=torch.float64
         )
@@ -130,9 +130,7 @@ class RAM(Memory):
     successor = None
 
     def __init__(self, M: int) -> None:
-        if M < 1:
-            raise ValueError(f"M: {M!r} given; allowed: integers >= 1")
-        self.M = M
+        self.M = M = integer("M", M, 1)
         self.n_choices = self.n_actions = 2 * M
         self.n_starts = M
         self.arms = torch.arange(2 * M) % 2
@@ -253,8 +251,9 @@ class HellmanCover(Memory):
     successor = None
 
     def __init__(self, M: int) -> None:
-        if M < 2 or M % 2:
-            raise ValueError(f"M: {M!r} given; allowed: even integers >= 2")
+        M = integer("M", M, 2, allowed="an even integer >= 2")
+        if M % 2:
+            raise refused("M", M, "an even integer >= 2")
         self.M = self.n_choices = self.n_actions = self.n_starts = M
         self.arms = (torch.arange(M) >= M // 2).long()
 
@@ -306,9 +305,7 @@ class Memento(Memory):
     """
 
     def __init__(self, m: int) -> None:
-        if not 1 <= m <= 8:
-            raise ValueError(f"m: {m!r} given; allowed: integers from 1 to 8")
-        self.m = m
+        self.m = m = integer("m", m, 1, 8)
         self.n_actions, self.n_starts = 2, 1
         # After the full histories (length m) those of length 1, 2, ... m - 1.
         self._lengths = [m, *range(1, m)]

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from symscape._arguments import integer
 from symscape.bandit._bandit import Bandit
 from symscape.bandit._memory import Memory
 from symscape.bandit._policy import Logits, Policy
@@ -68,8 +69,7 @@ def minimize(
         ValueError: ``evaluations`` below 1, ``tolerance`` negative, or as
             :meth:`Bandit.q_and_gradient`.
     """
-    if evaluations < 1:
-        raise ValueError(f"evaluations: {evaluations!r} given; allowed: integers >= 1")
+    evaluations = integer("evaluations", evaluations, 1)
     if not tolerance >= 0:
         raise ValueError(f"tolerance: {tolerance!r} given; allowed: numbers >= 0")
     logits = bandit.checked_logits(logits)

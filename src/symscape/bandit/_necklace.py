@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import torch
 
+from symscape._arguments import integer
 from symscape.bandit._bandit import likelihood_ratio
 from symscape.bandit._chain import from_logarithm
 from symscape.bandit._memory import ARMS, Memento
@@ -35,7 +36,7 @@ def n_necklaces(m: int) -> int:
 
     Source: Ch. 7, Def. 4.1 (Polya).
     """
-    _check(m)
+    m = integer("m", m, 1)
     divisors = [d for d in range(1, m + 1) if m % d == 0]
     totient = {d: sum(math.gcd(d, k) == 1 for k in range(1, d + 1)) for d in divisors}
     return sum(totient[d] * 2 ** (m // d) for d in divisors) // m
@@ -70,9 +71,8 @@ def gray_necklaces(m: int) -> list[str]:
 
     Source: Ch. 7, Def. 4.1 (ii) and App. D.3.
     """
-    _check(m)
-    if m > 13:
-        raise ValueError(f"m: {m!r} given; allowed: 1 to 13, where the longest chains are known")
+    words = "an integer from 1 to 13, where the longest chains are known"
+    m = integer("m", m, 1, 13, allowed=words)
     if m == 1:
         return ["A", "B"]
     neighbors = _neighbors(m)
@@ -154,9 +154,7 @@ def necklace_policy(
 
     Source: Ch. 7, Def. 4.1 and Fig. 3.
     """
-    _check(m)
-    if m < 2:
-        raise ValueError(f"m: {m!r} given; allowed: integers >= 2 (m = 1 has only the two ends)")
+    m = integer("m", m, 2, allowed="an integer >= 2 (m = 1 has only the two ends)")
     for name, rate in (("epsilon0", epsilon0), ("epsilon1", epsilon1)):
         if not 0 <= rate <= 1:
             raise ValueError(f"{name}: {rate!r} given; allowed: 0 <= {name} <= 1")
@@ -194,7 +192,7 @@ def necklace_q(mu: float, m: int, length: int | None = None) -> float:
 
     Source: Ch. 7, Theorem 4.3 (Eq. 10).
     """
-    _check(m)
+    m = integer("m", m, 1)
     n = _length(m, length)
     small = likelihood_ratio(mu) ** (m * (n - 1))
     return small / (1 + small)
@@ -220,7 +218,7 @@ def necklace_odds(m: int, k_best: float, k_worst: float, length: int | None = No
 
     Source: Ch. 7, Table 1 and Eq. 39.
     """
-    _check(m)
+    m = integer("m", m, 1)
     if not 0 < k_worst <= k_best < 1:
         raise ValueError(
             f"k_best, k_worst: {k_best!r} and {k_worst!r} given; allowed: 0 < k_worst <= k_best < 1"
@@ -233,15 +231,9 @@ def necklace_odds(m: int, k_best: float, k_worst: float, length: int | None = No
 
 def _length(m: int, length: int | None) -> int:
     """Necklaces in a chain: as given, or in the longest one."""
-    n = len(gray_necklaces(m)) if length is None else length
-    if n < 2:
-        raise ValueError(f"length: {n!r} given; allowed: integers >= 2, the two ends")
-    return n
-
-
-def _check(m: int) -> None:
-    if m < 1:
-        raise ValueError(f"m: {m!r} given; allowed: integers >= 1")
+    if length is None:
+        return len(gray_necklaces(m))
+    return integer("length", length, 2, allowed="an integer >= 2, the two ends")
 
 
 def _check_chain(m: int, order: list[str]) -> None:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from symscape._arguments import integer
 from symscape.bandit._bandit import Bandit
 from symscape.bandit._memory import RAM
 from symscape.bandit._policy import Policy
@@ -61,8 +62,7 @@ def best_deterministic_policy(
     Raises:
         ValueError: ``max_nodes`` below 1, or a reset of 0.
     """
-    if max_nodes < 1:
-        raise ValueError(f"max_nodes: {max_nodes!r} given; allowed: integers >= 1")
+    max_nodes = integer("max_nodes", max_nodes, 1)
     if bandit.reset == 0:
         raise ValueError("reset: 0 given; allowed: 0 < reset <= 1")
     search = _Search(bandit)
@@ -87,7 +87,7 @@ class _Search:
         """Deterministic policies that no exchange of a single action improves."""
         memory = self.memory
         O, A = memory.n_observations, memory.n_actions
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(integer("seed", seed))
         for _ in range(starts):
             actions = torch.randint(A, (O,), generator=generator)
             q = self._offer(actions[None])

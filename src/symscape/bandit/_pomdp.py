@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer
 from symscape.bandit._policy import check_distribution
 from symscape.bandit._steady import mean_reward, steady_state
 
@@ -111,8 +112,7 @@ class POMDP:
         Raises:
             ValueError: ``horizon`` below 1, or ``discount`` outside [0, 1].
         """
-        if horizon < 1:
-            raise ValueError(f"horizon: {horizon!r} given; allowed: integers >= 1")
+        horizon = integer("horizon", horizon, 1)
         if not 0 <= discount <= 1:
             raise ValueError(f"discount: {discount!r} given; allowed: 0 <= discount <= 1")
         T = self.transition_matrix(policy)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from symscape import lab
-from symscape.lab import Axis, Claim, Figure, Finding, Row, Table, Tolerance
+from symscape.lab import Axis, Claim, Figure, Row, Table, Tolerance
+from symscape.scaling import Estimate, NoEstimate, slope
+
+Array = NDArray[np.float64]
 
 
 def _better_first(arms: tuple[float, float]) -> tuple[float, float]:
@@ -44,6 +49,100 @@ class NecklaceParameters(lab.Parameters):
     rates: tuple[Rate, ...] = Field(
         min_length=1, description="exit rates epsilon_1 with finite effect, for Theorem 4.3"
     )
+    walk_sites: tuple[States, ...] = Field(default=(2, 10, 30), description="n of Lemmas 4.1, 4.2")
+    ucb_mu: float = Field(gt=0, lt=1, default=0.5, description="difference mu of UCB's arms")
+    ucb_plays: int = Field(ge=10, description="plays of each UCB agent")
+    ucb_agents: int = Field(ge=1, default=100, description="UCB agents of each seed")
+    seeds: int = Field(ge=2, default=5, description="seeds of the walks and of the UCB agents")
+
+
+def _largest(values: Iterable[float]) -> Estimate:
+    """The largest of some deviations; NaN is larger than any."""
+    found = list(values)
+    if not found:
+        raise NoEstimate("No run gives this number.")
+    return Estimate(float(np.max(found)))
+
+
+def _symmetric(table: Table, what: str) -> Table:
+    """Runs of a memory in the two-hypothesis problem, k_A + k_B = 1."""
+    return table.where(what=what).select(
+        lambda row: bool(abs(row["k_best"] + row["k_worst"] - 1) < 1e-12)
+    )
+
+
+def _in_limit(table: Table) -> Table:
+    """Memento with exit rates that stand for the limit of small ones."""
+    return table.where(epsilon0=TINIEST)
+
+
+def _odds_deviation(table: Table) -> Estimate:
+    return _largest(abs(row["odds"] / row["odds_formula"] - 1) for row in table)
+
+
+def _exponent(row: Row) -> float:
+    """log(1/q - 1) in units of log(1/alpha)."""
+    return math.log(row["odds"]) / math.log(row["k_best"] / row["k_worst"])
+
+
+def _hellman_cover(table: Table, p: NecklaceParameters) -> Estimate:
+    rows = [*table.where(what="hellman-cover"), *_symmetric(table, "ram")]
+    return _largest(abs(row["q"] / row["q_formula"] - 1) for row in rows)
+
+
+def _number(table: Table, p: NecklaceParameters) -> Estimate:
+    return _largest(abs(row["number"] - row["counted"]) for row in table.where(what="order"))
+
+
+def _gray_order(table: Table, p: NecklaceParameters) -> Estimate:
+    orders = table.where(what="order")
+    primes = [row for row in orders if all(row["size"] % d for d in range(2, row["size"]))]
+    return _largest(row["number"] - row["length"] for row in primes)
+
+
+def _four_letters(table: Table, p: NecklaceParameters) -> Estimate:
+    return _largest(row["length"] for row in table.where(what="order").where(size=4))
+
+
+def _limit(table: Table, p: NecklaceParameters) -> Estimate:
+    rows = _in_limit(_symmetric(table, "memento"))
+    return _largest(abs(row["q"] / row["q_formula"] - 1) for row in rows)
+
+
+def _bound(table: Table, p: NecklaceParameters) -> Estimate:
+    return -_largest(-row["q"] / row["q_formula"] for row in _symmetric(table, "memento"))
+
+
+def _memento_growth(table: Table, p: NecklaceParameters) -> Estimate:
+    longest = table.where(what="order").rows[-2:]
+    return _largest(abs(r["size"] * (r["length"] - 1) / 2 ** r["size"] - 1) for r in longest)
+
+
+def _ram_growth(table: Table, p: NecklaceParameters) -> Estimate:
+    rows = _symmetric(table, "ram")
+    return _largest(abs(_exponent(row) - (row["effective_size"] / 2 - 1)) for row in rows)
+
+
+def _walk(number: str, table: Table, p: NecklaceParameters) -> Estimate:
+    rows = table.where(what="walk")
+    return _largest(float(np.max(abs(r[number] / r[f"{number}_formula"] - 1))) for r in rows)
+
+
+def _ucb(table: Table, p: NecklaceParameters) -> Estimate:
+    """Exponent of m q / ln m in the number m of plays."""
+    rows = table.where(what="ucb").rows
+    if not rows:
+        raise NoEstimate("No run gives this number.")
+    m = rows[0]["times"]
+    curves = [row["worse"] / np.log(m) for row in rows]
+    return slope(m, curves, (0.03 * m[-1], m[-1]), note=f"At the end m q / ln m = {np.mean(curves, 0)[-1]:.3g}.")
+
+
+def _beats_plays(table: Table, p: NecklaceParameters) -> Estimate:
+    from symscape.bandit import bayes_q
+
+    rows = _in_limit(_symmetric(table, "memento"))
+    return _largest(row["q"] / bayes_q(p.mu, row["size"]) for row in rows)
 
 
 CLAIMS = (
@@ -52,7 +151,9 @@ CLAIMS = (
         "Ch. 7, Sec. 3 and Fig. 1A",
         "A walk on 2M states that decide the arm alone is as good as the column of M states.",
         "alpha^(2M-1) / (1 + alpha^(2M-1))",
-        Tolerance(0, 1e-9, "largest relative deviation of q from the formula, of both agents"),
+        Tolerance.at_most(1e-9, "largest relative deviation of q from the formula, both agents"),
+        _hellman_cover,
+        kind="exact",
         profile="quick",
     ),
     Claim(
@@ -60,7 +161,9 @@ CLAIMS = (
         "Ch. 7, Def. 4.1",
         "N(m) = (1/m) sum of phi(d) 2^(m/d) is the number of binary necklaces.",
         "equal",
-        Tolerance(0, 0, "largest difference from counting rotations, exact"),
+        Tolerance.at_most(0, "largest difference from counting rotations, exact"),
+        _number,
+        kind="exact",
         profile="quick",
     ),
     Claim(
@@ -68,7 +171,9 @@ CLAIMS = (
         "Ch. 7, Def. 4.1 (Degni & Drisko)",
         "For prime m there is a Gray order of all necklaces, n(m) = N(m).",
         "n(m) = N(m)",
-        Tolerance(0, 0, "largest N(m) - n(m) over the prime m, exact"),
+        Tolerance.at_most(0, "largest N(m) - n(m) over the prime m, exact"),
+        _gray_order,
+        kind="exact",
         profile="quick",
     ),
     Claim(
@@ -77,6 +182,28 @@ CLAIMS = (
         "For m = 4 the chain has 5 necklaces, 3 and the 2 ends.",
         5,
         Tolerance(5, 5, "exact"),
+        _four_letters,
+        kind="exact",
+        profile="smoke",
+    ),
+    Claim(
+        "ch7.lemma4.1.crossing",
+        "Ch. 7, Lemma 4.1 and Fig. 5",
+        "A walk crosses a chain with probability (1 + l_1/r_1 + l_1 l_2/(r_1 r_2) + ...)^(-1).",
+        "Eq. 8",
+        Tolerance.at_most(1e-9, "largest relative deviation from the absorbing chain, solved"),
+        partial(_walk, "crossing"),
+        kind="exact",
+        profile="smoke",
+    ),
+    Claim(
+        "ch7.lemma4.2.ends",
+        "Ch. 7, Lemma 4.2 and Fig. 5",
+        "Ends that are hardly left are held with odds that are a product of all rates.",
+        "Eq. 9",
+        Tolerance.at_most(1e-9, "largest relative deviation from the steady state at 1e-60"),
+        partial(_walk, "end"),
+        kind="exact",
         profile="smoke",
     ),
     Claim(
@@ -84,7 +211,9 @@ CLAIMS = (
         "Ch. 7, Theorem 4.3",
         "The necklace policy converges to q* = (1 + alpha^(m (1 - n(m))))^(-1).",
         "q tends to q*",
-        Tolerance(0, 1e-6, "largest q / q* - 1 at epsilon_1 = 1e-14, epsilon_0 = 1e-60"),
+        Tolerance.at_most(1e-6, "largest q / q* - 1 at epsilon_1 = 1e-14, epsilon_0 = 1e-60"),
+        _limit,
+        kind="exact",
         profile="quick",
     ),
     Claim(
@@ -92,7 +221,30 @@ CLAIMS = (
         "Ch. 7, Theorem 4.3",
         "q* is a lower bound: q >= q* for every epsilon_0 and epsilon_1.",
         ">= 1",
-        Tolerance(1 - 1e-12, math.inf, "smallest q / q* over all rates, up to rounding"),
+        Tolerance.at_least(1 - 1e-12, "smallest q / q* over all rates, up to rounding"),
+        _bound,
+        kind="exact",
+        profile="quick",
+    ),
+    Claim(
+        "ch7.sec4.plays",
+        "Ch. 7, Sec. 1 and 4 (Auer et al.)",
+        "An agent that only plays m times plays the worse arm with q = O(ln m / m).",
+        "m q grows no faster than ln m",
+        Tolerance.at_most(
+            0.25, "exponent of m q / ln m in m, of UCB; 0 for ln m and 0.5 for sqrt(m), half-way"
+        ),
+        _ucb,
+        profile="quick",
+    ),
+    Claim(
+        "ch7.sec4.more-than-plays",
+        "Ch. 7, Sec. 1 and 4",
+        "A memory of m events is better than the best agent that only plays m times.",
+        "considerably better",
+        Tolerance.at_most(1.0, "largest q of necklaces / q of the best m plays, by Bayes' rule"),
+        _beats_plays,
+        kind="exact",
         profile="quick",
     ),
     Claim(
@@ -100,7 +252,9 @@ CLAIMS = (
         "Ch. 7, Table 1",
         "Odds of the better arm for any k_A > k_B, Memento with necklaces.",
         "formula",
-        Tolerance(0, 1e-5, "largest relative deviation from the formula, small exit rates"),
+        Tolerance.at_most(1e-5, "largest relative deviation from the formula, small exit rates"),
+        lambda table, p: _odds_deviation(_in_limit(table.where(what="memento"))),
+        kind="exact",
         profile="quick",
     ),
     Claim(
@@ -108,23 +262,29 @@ CLAIMS = (
         "Ch. 7, Table 1 and Eq. 41",
         "Odds of the better arm for any k_A > k_B, RAM with the column of confidence.",
         "formula",
-        Tolerance(0, 1e-5, "largest relative deviation from the formula, small epsilon"),
+        Tolerance.at_most(1e-5, "largest relative deviation from the formula, small epsilon"),
+        lambda table, p: _odds_deviation(table.where(what="ram")),
+        kind="exact",
         profile="quick",
     ),
     Claim(
         "ch7.table1.memento-growth",
         "Ch. 7, Table 1",
-        "log(1/q - 1) grows like the square root of M_eff for Memento.",
-        0.5,
-        Tolerance(0.4, 0.6, "slope in log-log over the sizes, +- 0.1: the law is asymptotic"),
+        "The exponent m (n(m) - 1) of Memento is sqrt(M_eff) = 2^m to leading order.",
+        "2^m",
+        Tolerance.at_most(0.02, "largest deviation from 1 of their ratio, at the two largest m"),
+        _memento_growth,
+        kind="exact",
         profile="quick",
     ),
     Claim(
         "ch7.table1.ram-growth",
         "Ch. 7, Table 1",
-        "log(1/q - 1) grows like M_eff / 2 for RAM.",
-        0.5,
-        Tolerance(0.499, 0.501, "slope of log(1/q - 1) / log(1/alpha) against M_eff: exact line"),
+        "The exponent log(1/q - 1) / log(1/alpha) of RAM is M_eff / 2 - 1.",
+        "M_eff / 2 - 1",
+        Tolerance.at_most(1e-6, "largest deviation of the exponent"),
+        _ram_growth,
+        kind="exact",
         profile="quick",
     ),
 )
@@ -141,14 +301,22 @@ class Necklaces(lab.Experiment):
         "An agent that only sees its last m plays can write into that memory by what it plays: it "
         "repeats a cycle of m arms, and changes a letter of it when all rewards agree. The cycles "
         "form a chain on which it walks towards the better arm. Steady states are computed without "
-        "reset by an elimination that keeps relative accuracy at exit rates of 1e-18."
+        "reset by an elimination that keeps relative accuracy at exit rates of 1e-60. Beside it: "
+        "what an agent reaches that only plays m times."
     )
-    sources = ("Ch. 7, Figs. 3 and 5", "Ch. 7, Theorem 4.3", "Ch. 7, Table 1")
+    sources = ("Ch. 7, Figs. 3 and 5", "Ch. 7, Sec. 4 and App. D", "Ch. 7, Table 1")
     version = 1
     Parameters = NecklaceParameters
     profiles = {  # noqa: RUF012
         "smoke": NecklaceParameters(
-            letters=5, memento_sizes=(2, 3), ram_sizes=(2, 3), arms=((0.7, 0.4),), rates=(0.1,)
+            letters=5,
+            memento_sizes=(2, 3),
+            ram_sizes=(2, 3),
+            arms=((0.7, 0.4),),
+            rates=(0.1,),
+            ucb_plays=300,
+            ucb_agents=10,
+            seeds=2,
         ),
         "quick": NecklaceParameters(
             letters=11,
@@ -156,6 +324,7 @@ class Necklaces(lab.Experiment):
             ram_sizes=(2, 3, 5, 8),
             arms=((0.7, 0.4), (0.9, 0.2)),
             rates=(0.5, 0.1, 1e-2, 1e-4),
+            ucb_plays=10_000,
         ),
         "overnight": NecklaceParameters(
             letters=13,
@@ -163,6 +332,7 @@ class Necklaces(lab.Experiment):
             ram_sizes=(2, 3, 5, 8, 12, 16),
             arms=((0.7, 0.4), (0.9, 0.2), (0.6, 0.55)),
             rates=(0.9, 0.5, 0.2, 0.1, 1e-2, 1e-3, 1e-4, 1e-6),
+            ucb_plays=30_000,
         ),
         "paper": NecklaceParameters(
             letters=13,
@@ -170,89 +340,61 @@ class Necklaces(lab.Experiment):
             ram_sizes=(2, 3, 5, 8, 12, 16, 24, 32),
             arms=((0.7, 0.4), (0.9, 0.2), (0.6, 0.55)),
             rates=(0.9, 0.5, 0.2, 0.1, 1e-2, 1e-3, 1e-4, 1e-6),
+            ucb_plays=1_000_000,
+            ucb_agents=1000,
         ),
     }
     claims = CLAIMS
 
-    def points(self, p: NecklaceParameters) -> Iterator[dict[str, Any]]:
+    def points(self, p: NecklaceParameters) -> Iterator[lab.Point]:
         for m in range(2, p.letters + 1):
             yield {"what": "order", "size": m, "seed": 0}
         both = [(0.5 + p.mu / 2, 0.5 - p.mu / 2), *p.arms]
-        limit = (TINY, TINIEST)
         for m in p.memento_sizes:
-            for k_best, k_worst in both:
-                yield _point("memento", m, k_best, k_worst, *limit)
+            for arms in both:
+                yield _point("memento", m, arms, TINY, TINIEST)
             for rate in p.rates:
                 for end in (rate, rate**2, rate**3):
-                    yield _point("memento", m, *both[0], rate, end)
+                    yield _point("memento", m, both[0], rate, end)
         for M in p.ram_sizes:
-            for k_best, k_worst in both:
-                yield _point("ram", M, k_best, k_worst, TINIEST, TINIEST)
-            yield _point("hellman-cover", 2 * M, *both[0], TINIEST, TINIEST)
+            for arms in both:
+                yield _point("ram", M, arms, TINIEST, TINIEST)
+            yield _point("hellman-cover", 2 * M, both[0], TINIEST, TINIEST)
+        yield from lab.grid(p.seeds, what="walk", size=p.walk_sites)
+        yield from lab.grid(
+            p.seeds, what="ucb", mu=p.ucb_mu, plays=p.ucb_plays, agents=p.ucb_agents
+        )
 
-    def cost(self, point: dict[str, Any]) -> float:
-        if point["what"] == "order":
-            return float(1e-5 * 2 ** point["size"])
+    def cost(self, point: lab.Point) -> float:
+        if point["what"] in ("order", "walk"):
+            return float(1e-5 * 2 ** min(point["size"], 13))
+        if point["what"] == "ucb":
+            return float(point["plays"] * (3e-5 + 1e-7 * point["agents"]))
         choices = 4 ** point["size"] if point["what"] == "memento" else 2 * point["size"]
         return 2e-2 + 1e-9 * float(choices) ** 3
 
-    def measure(self, point: dict[str, Any]) -> dict[str, Any]:
-        if point["what"] == "order":
-            return _order(point["size"])
-        return _odds(point)
-
-    def analyse(self, table: Table, p: NecklaceParameters) -> list[Finding]:
-        orders = table.where(what="order").rows
-        memento, ram = table.where(what="memento").rows, table.where(what="ram").rows
-        limit = [row for row in memento if row["epsilon0"] == TINIEST]
-        ours = [row for row in memento if _is_symmetric(row)]
-        primes = [row for row in orders if all(row["size"] % d for d in range(2, row["size"]))]
-        four = [row["length"] for row in orders if row["size"] == 4]
-        walks = table.where(what="hellman-cover").rows
-        return [
-            Finding(
-                "ch7.sec3.hellman-cover",
-                _largest(
-                    abs(row["q"] / row["q_formula"] - 1)
-                    for row in (*walks, *filter(_is_symmetric, ram))
-                ),
-            ),
-            Finding("ch7.def4.1.number", _largest(abs(r["number"] - r["counted"]) for r in orders)),
-            Finding("ch7.def4.1.gray-order", _largest(r["number"] - r["length"] for r in primes)),
-            Finding("ch7.fig3.four-letters", four[0] if four else None, note="" if four else NONE),
-            Finding(
-                "ch7.theorem4.3.limit",
-                _largest(abs(r["q"] / r["q_formula"] - 1) for r in limit if _is_symmetric(r)),
-            ),
-            Finding(
-                "ch7.theorem4.3.bound",
-                min((row["q"] / row["q_formula"] for row in ours), default=None),
-                note="" if ours else NONE,
-            ),
-            Finding("ch7.table1.necklaces-any-arms", _largest(map(_deviation, limit))),
-            Finding("ch7.table1.columns-any-arms", _largest(map(_deviation, ram))),
-            _growth("ch7.table1.memento-growth", [r for r in limit if _is_symmetric(r)], log=True),
-            _growth("ch7.table1.ram-growth", [r for r in ram if _is_symmetric(r)], log=False),
-        ]
+    def measure(self, point: lab.Point) -> lab.Result:
+        found: dict[str, Callable[[lab.Point], lab.Result]] = {
+            "order": _order,
+            "walk": _random_walk,
+            "ucb": _upper_confidence_bounds,
+        }
+        return found.get(point["what"], _odds)(point)
 
     def figures(self, table: Table, p: NecklaceParameters) -> list[Figure]:
-        return [_table1(table), _approach(table), _chain(table)]
+        return [_table1(table), _approach(table), _chain(table), _plays(table, p), _crossing(table)]
 
 
-NONE = "No such point is finished."
+def _point(what: str, size: int, arms: tuple[float, float], rate: float, end: float) -> lab.Point:
+    both = {"k_best": arms[0], "k_worst": arms[1]}
+    return {"what": what, "size": size, **both, "epsilon1": rate, "epsilon0": end, "seed": 0}
 
 
-def _point(
-    what: str, size: int, k_best: float, k_worst: float, rate: float, end: float
-) -> dict[str, Any]:
-    arms = {"k_best": k_best, "k_worst": k_worst}
-    return {"what": what, "size": size, **arms, "epsilon1": rate, "epsilon0": end, "seed": 0}
-
-
-def _order(m: int) -> dict[str, Any]:
+def _order(point: lab.Point) -> lab.Result:
     """The number of necklaces, counted and by the formula, and the length of the chain."""
     from symscape.bandit import gray_necklaces, n_necklaces
 
+    m = point["size"]
     low, seen, counted = 2**m - 1, np.zeros(2**m, dtype=bool), 0
     for word in range(2**m):
         if not seen[word]:
@@ -262,7 +404,51 @@ def _order(m: int) -> dict[str, Any]:
     return {"number": n_necklaces(m), "counted": counted, "length": len(gray_necklaces(m))}
 
 
-def _odds(point: dict[str, Any]) -> dict[str, Any]:
+def _random_walk(point: lab.Point) -> lab.Result:
+    """A chain with random rates: crossing its first sites, and the odds of its two ends."""
+    import torch
+
+    from symscape.bandit import (
+        chain_crossing,
+        chain_end_probability,
+        steady_state_without_reset,
+    )
+
+    n, random = point["size"], np.random.default_rng([point["seed"], point["size"]])
+    left, right = random.uniform(0.05, 0.5, size=(2, n))
+    walk = np.zeros((n + 2, n + 2))  # columns are sources
+    inner = np.arange(1, n + 1)
+    walk[inner - 1, inner], walk[inner + 1, inner] = left, right
+    # In the rows of the sites, what is missing to 1 leads away or out: solved site by site.
+    stay = np.diag(left + right) - walk[1:-1, 1:-1]
+    solved = [np.linalg.solve(stay[:j, :j], np.eye(j)[0])[-1] * right[j - 1] for j in inner]
+    walk[1, 0], walk[n, n + 1] = TINIEST * right[0], TINIEST * left[-1]
+    p = steady_state_without_reset(torch.from_numpy(walk), torch.full((n + 2,), 1 / (n + 2)))
+    return {
+        "crossing": np.array(solved),
+        "crossing_formula": np.array([chain_crossing(left[:j], right[:j]) for j in inner]),
+        "end": float(p[-1] / (p[0] + p[-1])),
+        "end_formula": chain_end_probability(left, right, right[0], left[-1]),
+    }
+
+
+def _upper_confidence_bounds(point: lab.Point) -> lab.Result:
+    """UCB1 of Auer et al.: the arm with the largest mean reward + sqrt(2 ln t / plays of it)."""
+    agents, random = point["agents"], np.random.default_rng(point["seed"])
+    paid = np.array([1 + point["mu"], 1 - point["mu"]]) / 2
+    plays, every = np.ones((2, agents)), np.arange(agents)
+    won = (random.random((2, agents)) < paid[:, None]).astype(float)
+    times, worse = np.unique(np.geomspace(4, point["plays"], 40).astype(int)), []
+    for t in range(2, point["plays"] + 1):
+        if t in times:
+            worse.append(plays[1].mean())
+        arm = (won / plays + np.sqrt(2 * math.log(t) / plays)).argmax(0)
+        plays[arm, every] += 1
+        won[arm, every] += random.random(agents) < paid[arm]
+    return {"times": times, "worse": np.array(worse)}
+
+
+def _odds(point: lab.Point) -> lab.Result:
     """q without reset, and by the formula for small exit rates."""
     import torch
 
@@ -306,7 +492,7 @@ def _odds(point: dict[str, Any]) -> dict[str, Any]:
     return found | {"necklaces": _shares(bandit, u) if point["what"] == "memento" else np.zeros(0)}
 
 
-def _shares(bandit: Any, u: Any) -> Any:
+def _shares(bandit: Any, u: Any) -> Array:
     """Probability of each necklace of the chain."""
     from symscape.bandit import gray_necklaces, necklace_of
 
@@ -320,30 +506,6 @@ def _shares(bandit: Any, u: Any) -> Any:
     return shares
 
 
-def _is_symmetric(row: Row) -> bool:
-    return bool(abs(row["k_best"] + row["k_worst"] - 1) < 1e-12)
-
-
-def _deviation(row: Row) -> float:
-    return float(abs(row["odds"] / row["odds_formula"] - 1))
-
-
-def _largest(values: Any) -> float | None:
-    return max(values, default=None)
-
-
-def _growth(claim: str, rows: list[Row], *, log: bool) -> Finding:
-    """How log(1/q - 1), in units of log(1/alpha), grows with the effective memory."""
-    if len({row["size"] for row in rows}) < 2:
-        return Finding(claim, None, note=NONE)
-    size = np.array([row["effective_size"] for row in rows], dtype=float)
-    exponent = np.array(
-        [math.log(row["odds"]) / math.log(row["k_best"] / row["k_worst"]) for row in rows]
-    )
-    x, y = (np.log(size), np.log(exponent)) if log else (size, exponent)
-    return Finding(claim, float(np.polyfit(x, y, 1)[0]), note=f"{len(rows)} sizes.")
-
-
 def _table1(table: Table) -> Figure:
     figure = Figure(
         "table1",
@@ -352,21 +514,26 @@ def _table1(table: Table) -> Figure:
         "effective memory: 4^m for the last m events, 4 M for M states. Lines: Table 1.",
         Axis("effective memory M_eff", log=True),
         Axis("log(1/q - 1) / log(1/alpha)", log=True),
+        claims=tuple(claim.id for claim in CLAIMS if ".table1." in claim.id),
     )
-    names = {"ram": "RAM, column of confidence", "memento": "Memento, necklaces"}
-    for what, name in names.items():
-        rows = [
-            row for row in table.where(what=what) if row["epsilon1"] == TINY and _is_symmetric(row)
-        ]
-        if rows:
-            x = [row["effective_size"] for row in rows]
-            alpha = [math.log(row["k_best"] / row["k_worst"]) for row in rows]
-            figure.measured(name, x, [math.log(r["odds"]) / a for r, a in zip(rows, alpha)])
-            formula = [math.log(r["odds_formula"]) / a for r, a in zip(rows, alpha)]
-            figure.thesis(f"{name}, formula", x, formula)
+    memories = {
+        "RAM, column of confidence": _symmetric(table, "ram"),
+        "Memento, necklaces": _in_limit(_symmetric(table, "memento")),
+    }
+    for name, rows in memories.items():
+        figure.curves(rows, "effective_size", _exponent, name=name, group=len(figure.series))
+        x = [row["effective_size"] for row in rows]
+        formula = [Row(row.point, {"odds": row["odds_formula"]}) for row in rows]
+        figure.thesis(f"{name}, formula", x, [_exponent(row) for row in formula])
     sizes = np.geomspace(16, 1024, 20)
-    figure.guide("square root of M_eff", sizes, np.sqrt(sizes))
-    return figure
+    return figure.guide("square root of M_eff", sizes, np.sqrt(sizes))
+
+
+def _squared_ends(table: Table) -> Table:
+    """Memento whose ends are left with the square of the other exit rates."""
+    return _symmetric(table, "memento").select(
+        lambda row: math.isclose(row["epsilon0"], row["epsilon1"] ** 2)
+    )
 
 
 def _approach(table: Table) -> Figure:
@@ -377,18 +544,12 @@ def _approach(table: Table) -> Figure:
         "its square: it vanishes linearly. Theorem 4.3.",
         Axis("epsilon_1", log=True),
         Axis("q / q* - 1", log=True),
+        claims=("ch7.theorem4.3.limit", "ch7.theorem4.3.bound"),
     )
-    for (m,), found in Table(table.where(what="memento").rows).groups("size"):
-        rows = [
-            row
-            for row in found
-            if _is_symmetric(row) and math.isclose(row["epsilon0"], row["epsilon1"] ** 2)
-        ]
-        rows.sort(key=lambda row: row["epsilon1"])
-        if rows:
-            excess = [row["q"] / row["q_formula"] - 1 for row in rows]
-            figure.measured(f"m = {m}", [row["epsilon1"] for row in rows], excess)
-    return figure
+    rows, name = _squared_ends(table), "m = {size}"
+    return figure.curves(
+        rows, "epsilon1", lambda row: row["q"] / row["q_formula"] - 1, "size", name=name
+    )
 
 
 def _chain(table: Table) -> Figure:
@@ -396,17 +557,54 @@ def _chain(table: Table) -> Figure:
         "chain",
         "The chain of necklaces",
         "Probability of each necklace, from A..A (1) to B..B (n), where A is the better arm: the "
-        "two ends hold nearly everything. Ch. 7, Figs. 3 and 5.",
+        "two ends hold nearly everything. Ch. 7, Fig. 3.",
         Axis("position in the chain"),
         Axis("probability", log=True),
+        claims=("ch7.fig3.four-letters", "ch7.def4.1.gray-order"),
     )
-    for (m,), found in table.where(what="memento").groups("size"):
-        rows = [
-            row
-            for row in found
-            if _is_symmetric(row) and math.isclose(row["epsilon0"], row["epsilon1"] ** 2)
-        ]
-        if rows:
-            shares = min(rows, key=lambda row: abs(math.log10(row["epsilon1"]) + 1))["necklaces"]
-            figure.measured(f"m = {m}", np.arange(1, len(shares) + 1), shares, mode="lines+markers")
+    for (m,), rows in _squared_ends(table).groups("size"):
+        shares = min(rows, key=lambda row: abs(math.log10(row["epsilon1"]) + 1))["necklaces"]
+        figure.measured(f"m = {m}", np.arange(1, len(shares) + 1), shares, mode="lines+markers")
+    return figure
+
+
+def _plays(table: Table, p: NecklaceParameters) -> Figure:
+    """q against the number m of plays, or of remembered events."""
+    from symscape.bandit import bayes_q, necklace_q
+
+    figure = Figure(
+        "plays",
+        "To remember m events, and to play m times",
+        "q of agents that remember all of m plays: UCB, which knows nothing of the arms, and the "
+        f"best agent that knows mu. Dashed: necklaces that remember m events, mu = {p.mu:g}.",
+        Axis("m", log=True),
+        Axis("q", log=True, range=(1e-5, 1.0)),
+        claims=("ch7.sec4.plays", "ch7.sec4.more-than-plays"),
+    )
+    name = f"UCB, mu = {p.ucb_mu:g}"
+    figure.curves(
+        table.where(what="ucb"), "times", lambda row: row["worse"] / row["times"], name=name
+    )
+    for mu in (p.ucb_mu, p.mu):
+        m = np.unique(np.geomspace(1, p.ucb_plays, 60).astype(int))
+        figure.guide(f"best of m plays, mu = {mu:g}", m, [bayes_q(mu, k) for k in m])
+    sizes = range(2, 8)
+    return figure.thesis("necklaces", sizes, [necklace_q(p.mu, m) for m in sizes])
+
+
+def _crossing(table: Table) -> Figure:
+    figure = Figure(
+        "crossing",
+        "A walk on a chain",
+        "Probability to cross the first j sites of a chain with random rates before going back. "
+        "Dashed: Lemma 4.1. Ch. 7, Fig. 5.",
+        Axis("sites j"),
+        Axis("probability", log=True),
+        claims=("ch7.lemma4.1.crossing", "ch7.lemma4.2.ends"),
+    )
+    walks = table.where(what="walk")
+    for row in walks.select(lambda row: row["size"] == max(r["size"] for r in walks)):
+        sites, name = np.arange(1, row["size"] + 1), f"chain {row['seed'] + 1}"
+        figure.measured(name, sites, row["crossing"])
+        figure.thesis(name, sites, row["crossing_formula"])
     return figure
