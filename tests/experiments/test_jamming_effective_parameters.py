@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from symscape.experiments.jamming._effective_parameters import EffectiveParameters, _count
-from symscape.lab import Finding, Row, Table
+from symscape.lab import Estimate, Row, Table, verdicts
 from symscape.networks import FullyConnected
 
 D, H, L = 5, 6, 2
@@ -84,27 +84,27 @@ def row(activation: str, *, depth: int = 3, h: int = 10, lost: int = 0, later: i
     return Row(point, result)
 
 
-def answers(rows: list[Row]) -> dict[str, Finding]:
+def answers(rows: list[Row]) -> dict[str, Estimate | None]:
     experiment = EffectiveParameters()
-    found = experiment.analyse(Table(rows), experiment.profiles["quick"])
-    return {finding.claim.removeprefix("ch1."): finding for finding in found}
+    found = verdicts(experiment, Table(rows), experiment.profiles["quick"], "quick")
+    return {verdict.claim.id.removeprefix("ch1."): verdict.estimate for verdict in found}
 
 
 def test_exact_counts_give_exact_answers() -> None:
     found = answers([row("relu", h=h) for h in (5, 10, 40)] + [row("tanh"), row("linear")])
-    assert found["fig11.relu"].measured == pytest.approx(1.0)
-    assert found["fig11.relu-live"].measured == pytest.approx(1.0)
-    assert found["secII.linear"].measured == found["appA.tanh"].measured == 0.0
+    assert found["fig11.relu"].value == pytest.approx(1.0)
+    assert found["fig11.relu-live"].value == pytest.approx(1.0)
+    assert found["secII.linear"].value == found["appA.tanh"].value == 0.0
     # Only the largest net of the figure's depth counts: N_tot = 3761, 120 neurons.
-    assert found["fig11.close-to-all"].measured == pytest.approx(1 - 120 / 3761)
+    assert found["fig11.close-to-all"].value == pytest.approx(1 - 120 / 3761)
 
 
 def test_one_lost_direction_is_seen() -> None:
     found = answers([row("relu", lost=3), row("tanh", lost=1), row("linear", later=1)])
     full = row("relu")["rank_initial"]
-    assert found["fig11.relu"].measured == pytest.approx((full - 3) / full)
-    assert found["appA.tanh"].measured == 1.0
-    assert found["secII.linear"].measured == 0.0
+    assert found["fig11.relu"].value == pytest.approx((full - 3) / full)
+    assert found["appA.tanh"].value == 1.0
+    assert found["secII.linear"].value == 0.0
     assert "after training 1" in found["secII.linear"].note
 
 
