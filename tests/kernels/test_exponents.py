@@ -150,7 +150,7 @@ def test_effective_dimension_of_a_sphere_in_a_larger_space(d):
 def test_outside_of_a_formula_is_named():
     with pytest.raises(ValueError, match="alpha_T must be above d"):
         learning_exponent(2.0, 3.0, 2)
-    with pytest.raises(ValueError, match="d must be an integer"):
+    with pytest.raises(ValueError, match="allowed: an integer >= 1"):
         learning_exponent(2.0, 3.0, 0)
     with pytest.raises(ValueError, match="theta must be in"):
         spectral_exponent(1.0, 2.5)
@@ -164,5 +164,5 @@ def test_outside_of_a_formula_is_named():
         self_consistent_curve(Modes(np.ones(3), np.ones(3)), 5)
     with pytest.raises(ValueError, match="spectra must be"):
         tail_exponent([])
-    with pytest.raises(ValueError, match="sizes from 2"):
+    with pytest.raises(ValueError, match="allowed: an integer >= 2"):
         nearest_distances(np.ones((3, 1)), (1, 2), 1, 0)

@@ -138,5 +138,5 @@ def test_wrong_input_is_named():
         laplace(1.0)(np.zeros((2, 3)), np.zeros((2, 4)))
     with pytest.raises(ValueError, match="finite"):
         laplace(1.0)(np.array([[np.nan]]))
-    with pytest.raises(ValueError, match="d must be"):
+    with pytest.raises(ValueError, match="d: 0 given; allowed: an integer >= 1"):
         laplace(1.0).alpha(0)

@@ -149,7 +149,7 @@ def test_a_million_points():
 
 
 def test_wrong_input_is_named():
-    with pytest.raises(ValueError, match="d must be 1, 2 or 3"):
+    with pytest.raises(ValueError, match="d: 4 given; allowed: an integer from 1 to 3"):
         lattice_error(laplace(1), laplace(1), 4, 4)
     with pytest.raises(ValueError, match="give a ridge"):
         Lattice(64, 1).solve(gaussian(1.0), np.ones(64))

@@ -121,7 +121,8 @@ def test_wrong_input_is_named():
     for ridge in (-1.0, math.nan):
         with pytest.raises(ValueError, match="ridge"):
             asymptotic_error(1.0, 1.0, ridge, Target(), RELU)
-    with pytest.raises(ValueError, match="variances"):
-        Target(noise=-1)
-    with pytest.raises(ValueError, match="1 or more"):
+    for noise in (-1, math.nan):
+        with pytest.raises(ValueError, match=r"noise: .+ given; allowed: a finite number >= 0"):
+            Target(noise=noise)
+    with pytest.raises(ValueError, match="widths: 0 given; allowed: an integer >= 1"):
         simulate_random_features(5, [0], 5, 0.0, Target(), 0)

@@ -224,7 +224,7 @@ def test_a_sweep_reports_jitter_and_names_what_is_wrong():
     assert np.all(found.jitter[1] > 0)
     with pytest.raises(ValueError, match="sizes must increase, from 1 to 60"):
         learning_curves(family, close, close[:, 0], (30, 61), **sweep)
-    with pytest.raises(ValueError, match="0, 3 and 20 given"):
+    with pytest.raises(ValueError, match="kernels: 0 given; allowed: 1 and more"):
         learning_curves([], close, close[:, 0], (30,), **sweep)
     with pytest.raises(ValueError, match="coincide"):
         learning_curves(family, 0 * close, close[:, 0], (30,), **sweep)
@@ -235,8 +235,8 @@ def test_wrong_input_is_named():
         nested_predictions(laplace(1.0), x, Z, x_test, (30, 5))
     with pytest.raises(ValueError, match="Z must be"):
         nested_predictions(laplace(1.0), x, Z[:5], x_test, (5,))
+    squares = square_distances(x_test), square_distances(x, x_test)
     with pytest.raises(ValueError, match=r"squares: shapes \(50, 50\) and \(120, 50\) given"):
-        squares = square_distances(x_test), square_distances(x, x_test)
         nested_predictions(laplace(1.0), x, Z, x_test, (120,), squares=squares)
     with pytest.raises(ValueError, match=r"k must be \(120, m\)"):
         margin_machine(laplace(1.0), x, np.sign(Z[:, 0])).output(x_test)
@@ -244,3 +244,25 @@ def test_wrong_input_is_named():
         factorize(laplace(1.0), x, -1.0)
     with pytest.raises(ValueError, match="labels -1 and 1"):
         margin_machine(laplace(1.0), x, np.ones(120))
+
+
+@pytest.mark.parametrize("kind", [np.int64, torch.tensor])
+def test_integers_of_numpy_and_torch_are_integers(kind):
+    expected = random_points("sphere", 40, 2, 3)
+    np.testing.assert_array_equal(random_points("sphere", kind(40), kind(2), kind(3)), expected)
+    found = nested_predictions(laplace(1.0), x, Z, x_test, [kind(5), kind(30)])
+    assert found.sizes == (5, 30)
+    lattice = Lattice(kind(8), kind(1))
+    assert (type(lattice.side), lattice.refined(kind(2)).n) == (int, 16)
+    assert sample_field(laplace(1.0), x, kind(2), kind(0)).shape == (120, 2)
+
+
+def test_numbers_that_are_no_integers_are_refused():
+    with pytest.raises(ValueError, match=r"sizes: 5.5 given; allowed: an integer"):
+        nested_predictions(laplace(1.0), x, Z, x_test, (5.5, 30))
+    with pytest.raises(ValueError, match=r"n: 40.0 given; allowed: an integer >= 1"):
+        random_points("sphere", 40.0, 2, 3)
+    with pytest.raises(ValueError, match="seed: None given; allowed: an integer >= 0"):
+        random_points("sphere", 40, 2, None)
+    with pytest.raises(ValueError, match="side: True given; allowed: an integer >= 2"):
+        Lattice(True, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from symscape._arguments import integer
 from symscape.kernels._kernel import Kernel
 
 
@@ -87,8 +88,7 @@ def spectral_exponent(q: float, theta: float) -> float:
 
 
 def _check(d: int, **alphas: float) -> None:
-    if d < 1 or int(d) != d:
-        raise ValueError(f"d must be an integer from 1 up; got {d}")
+    integer("d", d, 1)
     for name, alpha in alphas.items():
         if not alpha > d:
             raise ValueError(f"{name} must be above d = {d}, else K(0) is infinite; got {alpha}")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import get_lapack_funcs, solve_triangular
 
+from symscape._arguments import integer
 from symscape.kernels._kernel import Kernel, check_ridge, points
 
 Array = NDArray[np.float64]
@@ -57,9 +58,8 @@ class Factor:
         Raises:
             ValueError: count below 1.
         """
-        if count < 1:
-            raise ValueError(f"count must be 1 or more; got {count}")
-        normal = np.random.default_rng(seed).standard_normal((len(self.lower), count))
+        shape = len(self.lower), integer("count", count, 1)
+        normal = np.random.default_rng(integer("seed", seed, 0)).standard_normal(shape)
         return np.tril(self.lower) @ normal
 
     def _block(self, n: int | None) -> Array:

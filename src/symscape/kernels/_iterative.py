@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_factor, cho_solve
 
+from symscape._arguments import integer
 from symscape.kernels._gram import refuse_coinciding
 from symscape.kernels._kernel import Kernel, check_ridge, points
 from symscape.kernels._kernel import values as checked_values
@@ -73,8 +74,8 @@ def solve_iterative(
     if Z.ndim != 1:
         raise ValueError(f"Z must be ({n},); got {Z.shape}")
     check_ridge(ridge)
-    if rank < 1 or block < 1:
-        raise ValueError(f"rank and block must be 1 or more; got {rank} and {block}")
+    rank, block = integer("rank", rank, 1), integer("block", block, 1)
+    max_iterations, seed = integer("max_iterations", max_iterations, 0), integer("seed", seed, 0)
     if ridge == 0:
         refuse_coinciding(x)
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gamma, gammaln, kve
 
+from symscape._arguments import integer, refused
+
 Array = NDArray[np.float64]
 
 MAX_ORDER = 100
@@ -211,9 +213,7 @@ def named(name: str, sigma: float) -> Kernel:
     """
     order = re.fullmatch(r"matern-(\d+(?:\.\d+)?)", name)
     if order is None and name not in _ORDERS:
-        raise ValueError(
-            f'name: {name!r} given; allowed: "laplace", "gaussian", or "matern-" with its order nu'
-        )
+        raise refused("name", name, '"laplace", "gaussian", or "matern-" with its order nu')
     return Kernel(float(order[1]) if order else _ORDERS[name], sigma)
 
 
@@ -273,9 +273,7 @@ def check_ridge(ridge: float) -> None:
 
 
 def _dimension(d: int) -> int:
-    if d < 1 or int(d) != d:
-        raise ValueError(f"d must be an integer from 1 up; got {d}")
-    return int(d)
+    return integer("d", d, 1)
 
 
 def _bessel(z: Array, a: float) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
+from symscape._arguments import integer, integer_fields, refused
 from symscape.kernels._kernel import Kernel, check_ridge
 from symscape.kernels._lattice_theory import error_from_aliases
 from symscape.kernels._points import on_torus
@@ -39,8 +40,9 @@ class Lattice:
     L: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.side < 2 or self.d < 1 or not self.L > 0:
-            raise ValueError(f"side >= 2, d >= 1, L > 0; got {self.side}, {self.d}, {self.L}")
+        integer_fields(self, side=2, d=1)
+        if not self.L > 0:
+            raise refused("L", self.L, "a positive number")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -133,9 +135,7 @@ class Lattice:
         Raises:
             ValueError: factor below 1.
         """
-        if factor < 1:
-            raise ValueError(f"factor must be 1 or more; got {factor}")
-        return Lattice(self.side * factor, self.d, self.L)
+        return Lattice(self.side * integer("factor", factor, 1), self.d, self.L)
 
     def teacher_error(self, teacher: Kernel, student: Kernel, refine: int = 4) -> float:
         r"""Error of the Student, averaged exactly over the fields and over the finer lattice.
@@ -152,8 +152,7 @@ class Lattice:
             ValueError: refine below 2; a Student's matrix that is singular in float64, as for
                 :meth:`solve` (:func:`lattice_error` has no such limit).
         """
-        if refine < 2:
-            raise ValueError(f"refine must be 2 or more; got {refine}")
+        refine = integer("refine", refine, 2)
         self._refuse_singular(self.eigenvalues(student), student)
         fine = self.refined(refine)
         split = [refine, self.side] * self.d

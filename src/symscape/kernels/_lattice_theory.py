@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from symscape._arguments import integer, refused
 from symscape.kernels._kernel import Kernel
 
 Array = NDArray[np.float64]
@@ -54,10 +55,10 @@ def lattice_error(teacher: Kernel, student: Kernel, side: int, d: int, L: float 
     Raises:
         ValueError: side < 2, d outside of 1..3, L not positive.
     """
-    if d not in _REACH:
-        raise ValueError(f"d must be 1, 2 or 3: the sum over aliases grows too long; got {d}")
-    if side < 2 or not L > 0:
-        raise ValueError(f"side must be 2 or more and L positive; got {side} and {L}")
+    # In more dimensions the sum over aliases grows too long.
+    side, d = integer("side", side, 2), integer("d", d, 1, 3)
+    if not L > 0:
+        raise refused("L", L, "a positive number")
     # The spectra are even along each axis, so that one orthant of the zone stands for all.
     half = np.arange(side // 2 + 1)
     twice = np.where((half == 0) | (2 * half == side), 1.0, 2.0)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import betainc
 
+from symscape._arguments import integer
 from symscape.kernels._kernel import points, square_distances
 from symscape.kernels._regression import checked_sizes
 from symscape.scaling import Estimate, mean
@@ -46,9 +47,9 @@ def nearest_distances(
     """
     x = points(x, "x")
     chosen = checked_sizes(sizes, len(x))
-    if chosen[0] < 2 or queries < 1:
-        raise ValueError(f"sizes from 2, queries from 1; got {chosen[0]} and {queries}")
-    order = np.random.default_rng(seed).permutation(len(x))[: chosen[-1]]
+    integer("sizes", chosen[0], 2)
+    queries, block = integer("queries", queries, 1), integer("block", block, 1)
+    order = np.random.default_rng(integer("seed", seed, 0)).permutation(len(x))[: chosen[-1]]
     x = x[order]
     asked = min(queries, chosen[0])
     totals = np.zeros(len(chosen))

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from symscape._arguments import integer
 from symscape.kernels._kernel import points
 
 Array = NDArray[np.float64]
@@ -31,9 +32,8 @@ def random_points(domain: Domain, n: int, d: int, seed: int) -> Array:
     Raises:
         ValueError: unknown domain, n or d below 1.
     """
-    if n < 1 or d < 1:
-        raise ValueError(f"n and d must be 1 or more; got {n} and {d}")
-    random = np.random.default_rng(seed)
+    n, d = integer("n", n, 1), integer("d", d, 1)
+    random = np.random.default_rng(integer("seed", seed, 0))
     if domain == "sphere":
         x = random.standard_normal((n, d + 1))
         return x / np.linalg.norm(x, axis=1, keepdims=True)

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
+from symscape._arguments import integer, refused
+
 Array = NDArray[np.float64]
 Activation = Callable[[Array], Array]
 
@@ -69,8 +71,9 @@ class Target:
     noise: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.linear, self.nonlinear, self.noise) < 0:
-            raise ValueError(f"variances must not be negative; got {self}")
+        for name, variance in vars(self).items():
+            if not 0 <= variance < math.inf:
+                raise refused(name, variance, "a finite number >= 0")
 
 
 def asymptotic_error(
@@ -161,10 +164,12 @@ def simulate_random_features(
     Raises:
         ValueError: sizes below 1, a negative ridge.
     """
-    sizes = [int(h) for h in np.atleast_1d(np.asarray(widths))]
-    if min(d, P, ensemble, n_test, *sizes) < 1 or ridge < 0:
-        raise ValueError("d, widths, P, ensemble and n_test must be 1 or more, ridge >= 0")
-    random = np.random.default_rng(seed)
+    sizes = [integer("widths", h, 1) for h in np.atleast_1d(np.asarray(widths)).tolist()]
+    d, P, n_test = integer("d", d, 1), integer("P", P, 1), integer("n_test", n_test, 1)
+    ensemble = integer("ensemble", ensemble, 1)
+    if not 0 <= ridge < math.inf:
+        raise refused("ridge", ridge, "a number >= 0")
+    random = np.random.default_rng(integer("seed", seed, 0))
     x, x_test = _sphere(random, P, d), _sphere(random, n_test, d)
     clean, clean_test = _values(random, x, x_test, target)
     y = clean + math.sqrt(target.noise) * random.standard_normal(P)

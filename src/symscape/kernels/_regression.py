@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from symscape._arguments import integer
 from symscape.kernels._gram import Factor, factorize, factorize_gram, refuse_coinciding
 from symscape.kernels._kernel import Kernel, check_ridge, points, square_distances
 from symscape.kernels._kernel import values as checked_values
@@ -157,12 +158,10 @@ def learning_curves(
     """
     x = points(x, "x")
     Z = checked_values(Z, len(x))
-    shuffles, kernels = list(seeds), list(kernels)
-    if not kernels or not shuffles or n_test < 1:
-        raise ValueError(
-            f"kernels, seeds, n_test: {len(kernels)}, {len(shuffles)} and {n_test} given; allowed: "
-            "1 and more of each"
-        )
+    shuffles, kernels = [integer("seeds", seed, 0) for seed in seeds], list(kernels)
+    integer("kernels", len(kernels), 1, allowed="1 and more of them")
+    integer("seeds", len(shuffles), 1, allowed="1 and more of them")
+    n_test = integer("n_test", n_test, 1)
     chosen = checked_sizes(sizes, len(x) - n_test)
     check_ridge(ridge)
     errors, factors = [], []
@@ -273,7 +272,7 @@ def sample_field(kernel: Kernel, x: ArrayLike, count: int, seed: int) -> Array:
 
 def checked_sizes(sizes: Sequence[int], n: int) -> tuple[int, ...]:
     """Sizes of nested training sets: increasing, from 1 to n."""
-    chosen = tuple(int(size) for size in sizes)
+    chosen = tuple(integer("sizes", size) for size in sizes)
     if not chosen or chosen[0] < 1 or chosen[-1] > n or sorted(set(chosen)) != list(chosen):
         raise ValueError(f"sizes must increase, from 1 to {n}; got {list(sizes)}")
     return chosen

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import eigh
 from scipy.sparse.linalg import eigsh
 
+from symscape._arguments import integer
 from symscape.kernels._kernel import Kernel, points
 from symscape.kernels._kernel import values as checked_values
 from symscape.scaling import PowerLaw, fit_power_law
@@ -77,8 +78,7 @@ def leading_eigenvalues(kernel: Kernel, x: ArrayLike, count: int) -> Array:
     """
     x = points(x, "x")
     n = len(x)
-    if not 1 <= count < n:
-        raise ValueError(f"count must be in 1 to {n - 1}; got {count}")
+    count = integer("count", count, 1, n - 1)
     # A fixed start makes the result the same every time.
     values = eigsh(kernel(x), k=count, v0=np.ones(n), return_eigenvectors=False)
     return np.sort(values)[::-1] / n
