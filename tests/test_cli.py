@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from symscape import __version__
 
 LAB = Path(__file__).parent / "lab"
 
@@ -107,6 +110,7 @@ def test_help_starts_within_a_second_of_processor_time() -> None:
         (["run", "demo-line", "--workers", "2", "--in-process"], ["one of --workers"]),
         (["run", "demo-line", "--store", "runs.sqlite"], ["'runs.sqlite'", "sqlite:///"]),
         (["run", "demo-line", "--store", "sqlite:///no/where.sqlite"], ["does not exist"]),
+        (["run", "demo-line", "--store", "sqlite:///a?b.sqlite"], ["options 'b.sqlite'", "%3F"]),
         (["reproduce", "--chapter", "98"], ["no chapter '98'"]),
         (["report"], ["There is no store"]),
         (["data", "fetch", "mnits"], ["mnits", "mnist"]),
@@ -115,13 +119,7 @@ def test_help_starts_within_a_second_of_processor_time() -> None:
 def test_wrong_input_is_one_sentence_with_status_2(
     arguments: list[str], words: list[str], tmp_path: Path
 ) -> None:
-    done = symscape(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("symscape: ")
-    assert done.stderr.count("\n") == 1
-    for word in words:
-        assert word in done.stderr
+    one_sentence(symscape(*arguments, cwd=tmp_path), *words)
     assert not (tmp_path / "runs.sqlite").exists()
 
 
@@ -191,7 +189,12 @@ def test_report_says_where_it_is(tmp_path: Path) -> None:
     done = symscape("report", "demo-line", "--out", "page", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     files: dict[str, Any] = json.loads(done.stdout)
-    assert Path(files["report"]) == tmp_path / "page" / "index.html"
+    index, page = tmp_path / "page" / "index.html", tmp_path / "page/experiments/demo-line.html"
+    assert Path(files["report"]) == index
+    assert [Path(file) for file in files["pages"]] == [page]
+    assert page.is_file()
+    shown = symscape("report", "demo-line", "--out", "page", cwd=tmp_path).stdout
+    assert shown == f"{index}\n{page}\n"
     claims = json.loads(Path(files["claims"]).read_text())
     assert {claim["id"] for claim in claims} == {"ch99.fig1.slope", "ch99.fig1.curvature"}
 
@@ -208,13 +211,117 @@ def test_reproduce_ends_with_the_path_of_the_report(tmp_path: Path) -> None:
     assert Path(failing.stdout.splitlines()[-1]).is_file()
 
 
-def test_export_writes_text_beside_the_report(tmp_path: Path) -> None:
+def test_export_writes_text_beside_the_report_if_the_code_has_a_name(tmp_path: Path) -> None:
     run = ["--profile", "overnight"]
     symscape("run", "demo-line", *run, "--in-process", cwd=tmp_path)
-    done = symscape("report", "demo-line", *run, "--export", "results", cwd=tmp_path)
+    export = ["report", "demo-line", *run, "--export", "results"]
+
+    def name(commit: str | None) -> None:
+        with sqlite3.connect(tmp_path / "symscape-store.sqlite") as store:
+            change = "UPDATE provenance SET json = json_set(json, '$.commit', ?)"
+            store.execute(change, (commit,))
+
+    name("a" * 40 + "+changes")
+    refused = symscape(*export, cwd=tmp_path)
+    one_sentence(refused, "demo-line has 200 points measured with uncommitted changes on", "aaaaaa")
+    assert not (tmp_path / "results").exists()
+    name(None)
+    done = symscape(*export, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     claims = json.loads((tmp_path / "results" / "claims.json").read_text())
     assert [claim["profile"] for claim in claims] == ["overnight", "overnight"]
+
+
+def test_export_of_a_profile_that_was_not_run_is_one_sentence(tmp_path: Path) -> None:
+    symscape("run", "demo-line", "--profile", "smoke", "--in-process", cwd=tmp_path)
+    for names in ([], ["demo-line"]):
+        done = symscape("report", *names, "--export", "results", cwd=tmp_path)
+        # The profiles share their first points.
+        one_sentence(done, "'overnight'", "demo-line has 8 of 200 points", "`symscape run`")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_link_to_the_report_stays_a_link(tmp_path: Path) -> None:
+    symscape("run", "demo-line", "--profile", "smoke", "--in-process", cwd=tmp_path)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "dangling").symlink_to("new/place")
+    for out, place in (("link", "real"), ("link", "real"), ("dangling", "new/place")):
+        assert symscape("report", "demo-line", "--out", out, cwd=tmp_path).returncode == 0
+        assert (tmp_path / out).is_symlink()
+        assert (tmp_path / place / "index.html").is_file()
+
+
+def test_the_current_folder_is_not_replaced(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 's.sqlite'}"
+    where = ["demo-line", "--store", store]
+    symscape("run", *where, "--profile", "smoke", "--in-process", cwd=tmp_path)
+    report = tmp_path / "report"
+    assert symscape("report", *where, "--out", str(report), cwd=tmp_path).returncode == 0
+    before = sorted(report.rglob("*"))
+    for cwd, out in ((report, "."), (report / "experiments", "..")):
+        done = symscape("report", *where, "--out", out, cwd=cwd)
+        one_sentence(done, f"Folder {report}", "contains the current folder")
+    assert sorted(report.rglob("*")) == before
+
+
+def test_a_damaged_row_is_one_sentence(tmp_path: Path) -> None:
+    symscape("run", "demo-line", "--profile", "smoke", "--in-process", cwd=tmp_path)
+    with sqlite3.connect(tmp_path / "symscape-store.sqlite") as store:
+        [key] = store.execute("SELECT key FROM results LIMIT 1").fetchone()
+        store.execute("UPDATE results SET scalars = 'none' WHERE key = ?", (key,))
+    done = symscape("report", "demo-line", cwd=tmp_path)
+    one_sentence(done, key, f"DELETE FROM results WHERE key = '{key}'")
+
+
+def test_a_deleted_current_folder_is_one_sentence(tmp_path: Path) -> None:
+    code = (
+        "import os, sys\n"
+        "os.rmdir(os.getcwd())\n"
+        "from symscape.cli import main\n"
+        "sys.argv = ['symscape', 'run', 'demo-line', '--profile', 'smoke', '--in-process']\n"
+        "main()\n"
+    )
+    (tmp_path / "gone").mkdir()
+    paths = os.pathsep.join([str(LAB), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths, "SYMSCAPE_EXPERIMENTS": "demo_experiment"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path / "gone",
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    one_sentence(done, "current folder")
+
+
+def one_sentence(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("symscape: ")
+    assert done.stderr.count("\n") == 1
+    for word in words:
+        assert word in done.stderr
+
+
+def test_version() -> None:
+    done = symscape("--version")
+    assert (done.returncode, done.stdout) == (0, f"symscape {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments"),
+    [("typer", ["--help"]), ("pydantic", ["list"]), ("sqlalchemy", ["report"])],
+)
+def test_where_only_the_core_is_installed_the_extra_is_named(
+    missing: str, arguments: list[str]
+) -> None:
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None; sys.argv = ['symscape', *{arguments}]\n"
+        "from symscape.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    one_sentence(done, missing, "pip install 'symscape[lab]'")
 
 
 def test_data_lists_the_sample_that_ships() -> None:
@@ -246,6 +353,7 @@ def test_doctor_carries_out_its_checks() -> None:
     assert done.returncode == 0, checks
     assert "wal" in checks["store"]["detail"]
     assert "cpu" in checks["torch"]["detail"]
+    assert "MB of at most 500 MB" in checks["kernel cache"]["detail"]
     assert "mnist-sample" in checks["data"]["detail"]
     broken = symscape("doctor", SYMSCAPE_DATA="/no/such/folder")
     assert broken.returncode == 1

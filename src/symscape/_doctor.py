@@ -31,6 +31,7 @@ def checks() -> list[Check]:
         ("packages", _packages),
         ("torch", _torch),
         ("tensor products", _tensor_products),
+        ("kernel cache", _kernel_cache),
         ("store", _store),
         ("PostgreSQL driver", _postgresql),
         ("local processes", _local_processes),
@@ -50,7 +51,7 @@ def _carry_out(name: str, check: Callable[[], str]) -> Check:
 def _version() -> str:
     known = provenance()
     commit = f", commit {known['commit']}" if known["commit"] else ""
-    return f"{known['symscape']}{commit}, Python {known['python']}"
+    return f"{known['symscape']}{commit}, code {known['code'][:12]}, Python {known['python']}"
 
 
 def _machine() -> str:
@@ -92,6 +93,13 @@ def _tensor_products() -> str:
         if result != 32.0:
             raise ArithmeticError(f"backend {backend}: (1, 2, 3) . (4, 5, 6) = {result}")
     return f"backends {', '.join(backends)}"
+
+
+def _kernel_cache() -> str:
+    from symscape.contraction._disk_cache import cache_folder, cache_limit
+
+    size = sum(file.stat().st_size for file in cache_folder().glob("*.o"))
+    return f"{cache_folder()}, {size / 1e6:.0f} MB of at most {cache_limit() / 1e6:g} MB"
 
 
 def _store() -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,9 +16,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from symscape import __version__
 from symscape.lab import ExecutorError, InputError, StoreError
+
+try:
+    import typer
+except ModuleNotFoundError:
+    print(
+        "symscape: the command needs packages that are not installed (typer, to begin with): "
+        "pip install 'symscape[lab]'",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 if TYPE_CHECKING:
     from symscape.lab import Executor, Experiment, Job, Progress, RunSummary
@@ -66,9 +76,44 @@ def main() -> None:
     """Run the command line; errors that a user can mend become one sentence, status 2."""
     try:
         app()
-    except (InputError, StoreError, ExecutorError, OSError) as error:
-        print(f"symscape: {error}", file=sys.stderr)
-        sys.exit(2)
+    except (InputError, StoreError, ExecutorError) as error:
+        sentence = str(error)
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.startswith("symscape"):
+            raise
+        sentence = f"the package '{error.name}' is not installed: pip install 'symscape[lab]'"
+    except OSError as error:
+        sentence = _system_error(error)
+    else:
+        return
+    print(f"symscape: {sentence}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _system_error(error: OSError) -> str:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "the current folder was deleted; go to another one"
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"symscape {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print and end."),
+    ] = False,
+) -> None:
+    """Options of the command itself."""
 
 
 # -- list --------------------------------------------------------------------------------------
@@ -165,7 +210,9 @@ def report(
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the report, which opens in a browser, and claims.json beside it.
+    """Write the report, which opens in a browser, and claims.json beside it; print its path.
+
+    With one NAME, the path of the experiment's own page follows.
 
     \b
     Examples:
@@ -173,17 +220,18 @@ def report(
       symscape report --profile overnight --export results
     """
     chosen = [experiment.name for experiment in _chosen(names)] if names else None
-    page = _report(store, out, profile, chosen)
     if export is not None:
         from symscape.lab import Store, export_results
 
         with Store(store, create=False) as opened:
             export_results(opened, export, profile=profile or "overnight", experiments=chosen)
+    index = _report(store, out, profile, chosen)
+    pages = [index.parent / "experiments" / f"{name}.html" for name in chosen or ()]
     if as_json:
-        files = {"report": str(page), "claims": str(page.parent / "claims.json")}
-        _print_json({**files, "export": None if export is None else str(export)})
+        files = {"report": index, "pages": pages, "claims": index.parent / "claims.json"}
+        _print_json({**files, "export": export})
     else:
-        print(page)
+        print(index, *pages if len(pages) == 1 else (), sep="\n")
 
 
 @app.command()

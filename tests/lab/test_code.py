@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import symscape
+from symscape.lab import _code
+from symscape.lab._code import difference, running_code
 
 PROVENANCE = "from symscape.lab._provenance import provenance, code_of_commit; p = provenance()\n"
 
@@ -176,3 +179,35 @@ def test_edits_of_what_was_imported_before_change_nothing(checkout: Checkout, wh
     (checkout.folder / "sweep.py").write_text(SWEEP)
     done, _ = checkout.python("sweep.py", where, "lab")
     assert done == "8"
+
+
+def test_an_experiment_of_another_package_is_part_of_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "walks"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("class Walk: pass\n")
+    (folder / "late.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(_code, "_PACKAGES", dict(_code._PACKAGES))
+    walk = importlib.import_module("walks").Walk
+    code = running_code(walk)
+    assert list(code) == ["symscape", "walks"]
+    assert difference(code, running_code(walk)) == ""
+    assert difference(code, running_code()) == (
+        f"walks is not known there and {code['walks'][:12]} here"
+    )
+    (folder / "__init__.py").write_text("class Walk: changed = True\n")
+    assert running_code(walk) == code  # what was imported is what runs
+    (folder / "late.py").write_text("x = 2\n")
+    importlib.import_module("walks.late")
+    assert difference(code, running_code(walk)) == (
+        f"walks is {code['walks'][:12]} with late.py edited there and {code['walks'][:12]} here"
+    )
+
+
+def test_a_class_that_travels_by_value_brings_its_code_along() -> None:
+    class Local:
+        pass
+
+    assert list(running_code(Local)) == ["symscape"]

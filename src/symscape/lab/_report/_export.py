@@ -84,8 +84,8 @@ def _check(pages: list[Evidence], profile: str, store: str) -> None:
     if faults:
         raise InputError(
             f"Nothing was exported, for results must be complete in profile '{profile}' and come "
-            f"from clean commits: {'; '.join(faults)}. What the store {store} holds is not "
-            f"measured again: other code needs a new store."
+            f"from clean commits: {'; '.join(faults)}. `symscape run` measures what is missing; "
+            f"what other code has measured in the store {store} must be measured in a new one."
         )
 
 

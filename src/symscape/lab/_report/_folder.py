@@ -17,13 +17,15 @@ def replaced(target: Path, marker: str) -> Iterator[Path]:
     """Yield an empty folder that takes the place of ``target`` when the block ends without error.
 
     The new folder is filled beside the old one and renamed at the end; a crash leaves the old one
-    as it was.  ``marker`` names a file by which an older version is recognized.
+    as it was.  ``marker`` names a file by which an older version is recognized.  A link stays; the
+    folder to which it leads is replaced.
 
     Raises:
         InputError: ``target`` is a file, or a folder with other things in it (nothing is deleted
-            that was not written here), or its parent cannot be written.
+            that was not written here), or contains the current folder, or its parent cannot be
+            written.
     """
-    target = target.expanduser().absolute()
+    target = Path(os.path.realpath(target.expanduser()))
     _check(target, marker)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +53,11 @@ def _check(target: Path, marker: str) -> None:
         if any(target.iterdir()) and not (target / marker).is_file():
             raise InputError(
                 f"Folder {target} holds other things than a report; give a new or an empty folder."
+            )
+        if Path.cwd().is_relative_to(target):  # whoever stands in it would be left in a void
+            raise InputError(
+                f"Folder {target} is replaced as a whole, but contains the current folder; give "
+                f"the command from outside of it."
             )
     elif target.exists():
         raise InputError(f"{target} is a file; give a folder for the report.")
