@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from symscape import lab, scaling
-from symscape.lab import Axis, Claim, Estimate, Figure, Table, Tolerance
+from symscape.lab import Axis, Claim, Estimate, Figure, NoEstimate, Table, Tolerance
 
 
 class StripeParameters(lab.Parameters):
@@ -43,6 +43,8 @@ def _fitted(table: Table) -> tuple[Table, str]:
 
 def _curves(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Sizes (n,), and one curve per seed, (seeds, n), NaN where a run is missing."""
+    if not table:
+        raise NoEstimate("No run fitted as many points as it should.")
     sizes = np.array(sorted({row["P"] for row in table}))
     seeds = [{row["P"]: float(row[name]) for row in rows} for _, rows in table.groups("seed")]
     return sizes, np.array([[found.get(P, math.nan) for P in sizes.tolist()] for found in seeds])
@@ -195,9 +197,9 @@ def _curve_figure(table: Table, name: str, id: str, label: str, slope: float, cl
     )
     used, _ = _fitted(table)
     figure.curves(used, "P", name, name="mean over seeds", geometric=True)
-    figure.measured("runs", used.column("P"), used.column(name))
-    [mean, _] = figure.series
-    if len(mean.x):
+    if used:
+        [mean] = figure.series
+        figure.measured("runs", used.column("P"), used.column(name))
         figure.thesis(f"P^({slope:g})", mean.x, mean.y[-1] * (mean.x / mean.x[-1]) ** slope)
     return figure
 
