@@ -82,11 +82,6 @@ class SpectrumParameters(lab.Parameters):
     seeds: int = Field(ge=1, description="draws of the points")
 
     @property
-    def window(self) -> tuple[float, float]:
-        """Ranks of the fits; a finite matrix bends the tail beyond."""
-        return 30.0, self.sizes[-1] / 8
-
-    @property
     def largest(self) -> tuple[int, int]:
         """The second largest matrix and one of twice its size."""
         return self.sizes[-1], self.leading_size
@@ -101,29 +96,41 @@ class SpectrumParameters(lab.Parameters):
         return self
 
 
+def _window(n: int) -> tuple[float, float]:
+    """Ranks of the fits to a matrix of size n, which bends the tail beyond."""
+    return 30.0, n / 8
+
+
 def _exponent(rows: Table, y: str, p: SpectrumParameters) -> Estimate:
-    """Exponent of the decay with the rank."""
-    return -slope(rows.rows[0]["ranks"], rows.column(y), p.window)
+    """Exponent of the decay with the rank, for the largest matrix and that before it."""
+
+    def of(n: int) -> Estimate:
+        some = rows.where(n=n)
+        if not some:
+            raise NoEstimate(f"No matrix of {n}.")
+        return -slope(some.rows[0]["ranks"], some.column(y), _window(n))
+
+    return scan(of, p.sizes[:-3:-1], "Windows are sizes of the matrix.")
 
 
 def _tail(family: str, table: Table, p: SpectrumParameters) -> Estimate | str:
-    rows = table.where(n=p.sizes[-1], family=family)
-    return on_one_scale(partial(_exponent, y="tail", p=p), rows, p.scale)
+    return on_one_scale(partial(_exponent, y="tail", p=p), table.where(family=family), p.scale)
 
 
 def _prediction(table: Table, p: SpectrumParameters) -> Panels:
     """Exponent of the tail over that of the learning curve of the same images."""
 
     def of(rows: Table) -> Estimate:
-        n = p.sizes[-1]
-        tail = _exponent(rows, "tail", p)
-        curve = -slope(rows.rows[0]["sizes"], rows.column("error"), (n / 10, n))
+        large = rows.where(n=p.sizes[-1])
+        if not large:
+            raise NoEstimate(f"No matrix of {p.sizes[-1]}.")
+        n, tail = large.rows[0]["sizes"], _exponent(rows, "tail", p)
+        curve = -slope(n, large.column("error"), (n[-1] / 10, n[-1]))
         said = f"Tail {number(tail)}, learning curve {number(curve)}."
         return ratio(tail, curve).noted(said)
 
-    rows = table.where(n=p.sizes[-1])
     return {
-        title: on_one_scale(of, rows.where(family=family), p.scale)
+        title: on_one_scale(of, table.where(family=family), p.scale)
         for family, title in NAMES.items()
     }
 
@@ -133,7 +140,7 @@ def _of_spheres(y: str, table: Table, p: SpectrumParameters) -> dict[str, Estima
     return {
         f"S^{d}": _exponent(rows, y, p).scaled(1 / _theory(y, d, teacher))
         for name, d, teacher in SPHERES
-        for rows in [table.where(n=p.sizes[-1], family=name)]
+        for rows in [table.where(family=name)]
         if rows
     }
 
@@ -426,7 +433,7 @@ def _tail_figure(family: str, table: Table, p: SpectrumParameters) -> Figure:
     rows = table.where(family=family).select(lambda row: row["n_test"] > 0)
     figure.curves(rows, "ranks", "tail", "n", name="matrix of {n}", geometric=True)
     if large := rows.where(n=p.sizes[-1]):
-        window, ranks = np.array(p.window), large.rows[0]["ranks"]
+        window, ranks = np.array(_window(p.sizes[-1])), large.rows[0]["ranks"]
         tail, size = np.mean(large.column("tail"), axis=0), large.rows[0]["sizes"]
         error = np.mean(large.column("error"), axis=0)
         first, meets = np.interp([window[0], size[1]], ranks, tail)
@@ -446,7 +453,7 @@ def _sphere_figure(large: Table, p: SpectrumParameters) -> Figure:
         Axis("tail, eigenvalue", log=True),
         claims=("ch6.fig3.spheres", "ch6.fig9.spheres"),
     )
-    window = np.array(p.window)
+    window = np.array(_window(p.sizes[-1]))
     for place, (name, d, teacher) in enumerate(SPHERES):
         rows = large.where(family=name)
         for group, y in enumerate(("tail", "eigenvalues"), 2 * place):

@@ -83,9 +83,9 @@ def _exponent(rows: Table, window: tuple[float, float]) -> Estimate:
     return found.scaled(1 / beta).noted(said)
 
 
-def _fig2(teacher: str, table: Table, p: TeacherStudentParameters) -> Panels:
-    rows = table.where(figure="fig2", teacher=teacher)
-    return {f"d = {d}": _exponent(some, _largest(p.sizes)) for (d,), some in rows.groups("d")}
+def _by_dimension(table: Table, p: TeacherStudentParameters, **equal: str) -> Panels:
+    groups = table.where(**equal, student="laplace").groups("d")
+    return {f"d = {d}": _exponent(rows, _largest(p.sizes)) for (d,), rows in groups}
 
 
 def _deviations(rows: Table, n_max: int, p: TeacherStudentParameters) -> dict[int, Array]:
@@ -121,20 +121,29 @@ def _closer(above: dict[int, Array], below: dict[int, Array]) -> Estimate:
     return found.noted("Deviations by d: {} over {}.".format(*lists))
 
 
+def _approach(rows: Table, p: TeacherStudentParameters) -> Estimate:
+    """Fits of all sizes against those of the smaller ones, half of them and one less."""
+    half, all_sizes = len(p.sizes) // 2, _deviations(rows, p.sizes[-1], p)
+    return scan(
+        lambda few: _closer(all_sizes, _deviations(rows, few, p)),
+        p.sizes[half - 1 : half + 1][::-1],
+    )
+
+
 def _convergence(table: Table, p: TeacherStudentParameters) -> Panels:
-    few = p.sizes[len(p.sizes) // 2]
     return {
-        f"{teacher.capitalize()} Teacher": _closer(
-            _deviations(rows, p.sizes[-1], p), _deviations(rows, few, p)
-        )
+        f"{teacher.capitalize()} Teacher": _approach(table.where(figure="fig2", teacher=teacher), p)
         for teacher in TEACHERS
-        for rows in [table.where(figure="fig2", teacher=teacher)]
     }
 
 
 def _sooner(teacher: str, table: Table, p: TeacherStudentParameters) -> Estimate:
+    """Fits of all sizes, and of all but the largest."""
     wide, close = (table.where(figure=figure, teacher=teacher) for figure in ("fig6", "fig2"))
-    return _closer(_deviations(wide, p.sizes[-1], p), _deviations(close, p.sizes[-1], p))
+    return scan(
+        lambda n_max: _closer(_deviations(wide, n_max, p), _deviations(close, n_max, p)),
+        p.sizes[:-3:-1],
+    )
 
 
 def _same_limit(table: Table, p: TeacherStudentParameters) -> Panels:
@@ -194,11 +203,6 @@ def _growth(table: Table, p: TeacherStudentParameters) -> Estimate:
     return scan(lambda window: bootstrap(rows, partial(power, window)), windows)
 
 
-def _right(table: Table, p: TeacherStudentParameters) -> Panels:
-    rows = table.where(figure="fig7", teacher="laplace", student="laplace")
-    return {"Laplace pair": _exponent(rows, _largest(p.sizes))} if rows else {}
-
-
 def _matern(chosen: Callable[[float], bool], table: Table, p: TeacherStudentParameters) -> Panels:
     return {
         f"nu = {nu:g}": _exponent(rows, _largest(p.circle_sizes))
@@ -216,7 +220,7 @@ CLAIMS = (
         "A Laplace Teacher and Student learn with beta = 1/d.",
         1.0,
         Tolerance(0.8, 1.2, "beta d, 20 %: what tells d = 5 from 6; four largest sizes"),
-        partial(_fig2, "laplace"),
+        partial(_by_dimension, figure="fig2", teacher="laplace"),
     ),
     Claim(
         "ch6.fig2.gaussian-teacher",
@@ -224,7 +228,7 @@ CLAIMS = (
         "A Gaussian Teacher and a Laplace Student learn with beta = 2 (1 + 1/d).",
         1.0,
         Tolerance(0.9, 1.1, "measured over theoretical exponent, 10 %; four largest sizes"),
-        partial(_fig2, "gaussian"),
+        partial(_by_dimension, figure="fig2", teacher="gaussian"),
     ),
     Claim(
         "ch6.fig2.convergence",
@@ -288,7 +292,7 @@ CLAIMS = (
         "A Laplace Teacher and Student, beside them, learn with the power law beta = 1/d, d = 6.",
         1.0,
         Tolerance(0.8, 1.2, "beta d, 20 % as for Fig. 2; four largest sizes"),
-        _right,
+        partial(_by_dimension, figure="fig7", teacher="laplace"),
     ),
     Claim(
         "ch6.fig8.rough",
