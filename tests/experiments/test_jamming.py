@@ -10,8 +10,6 @@ import pytest
 import torch
 
 from symscape.experiments.jamming import _near_jamming as near
-from symscape.experiments.jamming._line import Line
-from symscape.experiments.jamming._lines import bound_finding, depth_ratio, fit_line
 from symscape.experiments.jamming._mnist import Mnist
 from symscape.experiments.jamming._state import share_of_silent, silent_patterns, train_hinge
 from symscape.experiments.jamming._transition import Transition
@@ -212,74 +210,6 @@ def test_mnist_reads_known_answers() -> None:
     assert found["ch1.fig9b.jump-height"].measured == pytest.approx(0.5)
     assert found["ch1.fig9g.zero-modes"].measured == pytest.approx(1 - 200 / 410)
     assert found["ch1.sec7.accuracy"].measured == pytest.approx(0.92)
-
-
-def search(
-    P: int, N: float, L: int = 2, data: str = "random", seed: int = 0, below: float = 0.9
-) -> Row:
-    """A finished search for N*."""
-    point = {"data": data, "P": P, "L": L, "seed": seed}
-    return Row(
-        point,
-        {"N_star": N, "N_below": below * N, "N_largest": 2 * N, "bound_only": False},
-        key=f"{data}-{L}-{P}-{seed}",
-    )
-
-
-@pytest.mark.parametrize("slope", [0.75, 1.0])
-def test_slope_of_a_power_law_with_an_amplitude_per_depth(slope: float) -> None:
-    rows = [
-        search(P, amplitude * P**slope, L=L, seed=seed)
-        for P in (400, 800, 1600, 3200)
-        for L, amplitude in ((2, 0.4), (3, 0.5))
-        for seed in range(2)
-    ]
-    line = fit_line(Table(rows))
-    assert line.slope == pytest.approx(slope)
-    assert 0 < line.error < 0.05
-
-
-def test_slope_needs_two_sizes() -> None:
-    assert math.isnan(fit_line(Table([search(400, 200), search(400, 210, seed=1)])).slope)
-    assert fit_line(Table([search(400, math.nan), search(800, 300)])).finding("x").measured is None
-
-
-def test_depth_ratio_compares_the_extremes() -> None:
-    rows = [search(P, f * P, L=L) for P in (400, 800) for L, f in ((1, 0.4), (2, 0.5), (3, 0.45))]
-    found = depth_ratio("claim", Table(rows))
-    assert found.measured == pytest.approx(1.25)
-    assert found.note.startswith("L = 2 over L = 1")
-
-
-def test_line_reads_known_answers() -> None:
-    sizes = (500, 1000, 2000, 4000)
-    rows = [search(P, P / 2, L=L) for P in sizes for L in (2, 3)]
-    rows += [search(P, 3 * P**0.7, L=L, data="mnist@00ff") for P in sizes for L in (1, 3)]
-    experiment = Line()
-    found = by_claim(experiment.analyse(Table(rows), experiment.profiles["quick"]))
-    assert found["ch1.fig5c.slope"].measured == pytest.approx(1.0)
-    assert found["ch1.fig5c.depth"].measured == pytest.approx(1.0)
-    assert found["ch1.fig5c.bound"].measured == pytest.approx(0.125)
-    assert found["ch1.fig10.below-random"].measured == pytest.approx(6 * 500**-0.3)
-    assert found["ch1.fig10.ratio-falls"].measured == pytest.approx(-0.3)
-    assert found["ch1.fig10.slope"].measured == pytest.approx(0.7)
-
-
-def test_a_search_without_a_net_that_fits_is_no_search_below_the_bound() -> None:
-    found = [search(400, 300.0), search(800, 500.0)]
-    failed = Row({"P": 400, "L": 2}, {"N_star": math.nan, "N_largest": 0.5 * 4 * 400})
-    beyond = Row({"P": 400, "L": 2}, {"N_star": math.inf, "N_largest": 1.2 * 4 * 400})
-    assert bound_finding("x", found, 0.25).measured == pytest.approx(300 / 1600)
-    assert bound_finding("x", [*found, failed], 0.25).measured is None
-    assert bound_finding("x", [*found, failed, beyond], 0.25).measured == pytest.approx(1.2)
-
-
-def test_a_net_that_ran_out_of_time_is_no_proof_that_none_fits() -> None:
-    point = {"data": "random", "L": 2, "d": 10, "P": 100, "seed": 0, "learning_rate": 2e-3}
-    measured = Line().measure({**point, "steps": 100, "final_rate": 1e-6})
-    outcomes = measured["trial_outcome"].split(",")
-    assert "censored" in outcomes
-    assert measured["N_largest"] == max(measured["trial_N"])
 
 
 def test_silent_patterns_share_one_output_and_the_loss_of_a_constant() -> None:

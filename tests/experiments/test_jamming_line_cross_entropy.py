@@ -1,4 +1,4 @@
-"""The line N*(P) with the cross entropy: its analysis on tables with known answers."""
+"""The line N*(P) with the cross entropy: its answers on tables with known ones."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
+from symscape import lab
 from symscape.experiments.jamming._line_cross_entropy import (
     LineCrossEntropy,
     LineCrossEntropyParameters,
     searches,
 )
-from symscape.lab import Finding, Row, Table
+from symscape.lab import Row, Table, Verdict
 
 STEPS = 10_000
 SIZES = (1000, 2000, 4000, 8000)
@@ -21,7 +22,7 @@ P = LineCrossEntropyParameters(
     main=(2, 10),
     sizes=SIZES,
     others=((3, 10), (2, 20)),
-    other_sizes=SIZES,
+    other_sizes=(4000,),
     ratios=(1.0,),
     seeds=3,
     steps=STEPS,
@@ -48,18 +49,28 @@ def table(
     return Table(rows)
 
 
-def answers(rows: Table) -> dict[str, Finding]:
-    return {f.claim.removeprefix("ch1."): f for f in LineCrossEntropy().analyse(rows, P)}
+def verdicts(rows: Table) -> dict[str, Verdict]:
+    found = lab.verdicts(LineCrossEntropy(), rows, P, "overnight")
+    return {verdict.claim.id.removeprefix("ch1."): verdict for verdict in found}
+
+
+def number(verdict: Verdict) -> float:
+    assert verdict.estimate is not None, verdict.reason
+    return verdict.estimate.value
+
+
+def proportional(size: int, N: float) -> float:
+    """N*(t) = 0.5 P (t / T)^(-1/2): proportional to P, and falling with time."""
+    return STEPS * (0.5 * size / N) ** 2
 
 
 def test_a_line_of_slope_one_is_found_at_all_times() -> None:
-    # N*(t) = 0.5 P (t / T)^(-1/2): proportional to P, and falling with time.
-    found = answers(table(lambda P, N: STEPS * (0.5 * P / N) ** 2, {(2, 10): 1.0}))
-    assert found["fig5a.slope"].measured == pytest.approx(1.0, abs=0.03)
-    assert found["fig5a.falls-with-time"].measured == pytest.approx(0.1**0.5, rel=0.06)
-    assert found["fig5a.short-times-diverge"].measured == pytest.approx(0.0, abs=0.05)
-    assert found["fig5b.bound"].measured == pytest.approx(0.5 / 4, rel=0.06)
-    assert found["fig5b.little-dependence"].measured is None
+    found = verdicts(table(proportional, {(2, 10): 1.0}))
+    assert number(found["fig5a.slope"]) == pytest.approx(1.0, abs=0.03)
+    assert number(found["fig5a.falls-with-time"]) == pytest.approx(0.1**0.5, rel=0.06)
+    assert number(found["fig5a.short-times-diverge"]) == pytest.approx(0.0, abs=0.05)
+    assert number(found["fig5b.bound"]) == pytest.approx(0.5 / 4, rel=0.06)
+    assert found["fig5b.little-dependence"].estimate is None
 
 
 def test_lines_that_are_steep_at_short_times_are_told_from_straight_ones() -> None:
@@ -68,16 +79,18 @@ def test_lines_that_are_steep_at_short_times_are_told_from_straight_ones() -> No
         late, early = 0.5 * size, 0.5 * size * (size / 500) ** 0.5
         return STEPS * 0.1 ** (math.log(N / late) / math.log(early / late))
 
-    found = answers(table(time_to_fit, {(2, 10): 1.0}))
-    assert found["fig5a.slope"].measured == pytest.approx(1.0, abs=0.03)
-    assert found["fig5a.short-times-diverge"].measured == pytest.approx(0.5, abs=0.05)
+    found = verdicts(table(time_to_fit, {(2, 10): 1.0}))
+    assert number(found["fig5a.slope"]) == pytest.approx(1.0, abs=0.03)
+    assert number(found["fig5a.short-times-diverge"]) == pytest.approx(0.5, abs=0.05)
+    assert found["fig5a.falls-with-time"].panel == "P = 1000"
 
 
-def test_the_most_different_depth_or_dimension_is_reported() -> None:
+def test_the_most_different_depth_or_dimension_answers() -> None:
     factors = {(2, 10): 1.0, (3, 10): 1.1, (2, 20): 0.6}
-    found = answers(table(lambda P, N: STEPS * (0.5 * P / N) ** 2, factors))
-    assert found["fig5b.little-dependence"].measured == pytest.approx(0.6, rel=0.06)
-    assert "1.1" in found["fig5b.little-dependence"].note
+    found = verdicts(table(proportional, factors))["fig5b.little-dependence"]
+    assert number(found) == pytest.approx(0.6, rel=0.06)
+    assert found.panel == "L = 2, d = 20, P = 4000"
+    assert "1.1" in found.note
 
 
 def test_the_width_is_lowered_until_the_first_failure() -> None:
@@ -90,16 +103,17 @@ def test_the_width_is_lowered_until_the_first_failure() -> None:
     found = searches(Table(rows), 1.0)
     assert found.column("N_star").tolist() == [10.0, 40.0, math.inf]
     assert found.column("N_below").tolist() == [0.0, 20.0, 40.0]
+    assert found.column("closed").tolist() == [False, True, True]
     early = searches(Table(rows), 0.05)
     assert early.column("N_star").tolist()[:2] == [20.0, 40.0]
 
 
 def test_sizes_without_a_transition_yet_are_named() -> None:
     def time_to_fit(size: int, N: float) -> float:
-        time = STEPS * (0.5 * size / N) ** 2
+        time = proportional(size, N)
         return time if size < 8000 else max(time, 0.5 * STEPS)
 
-    note = answers(table(time_to_fit, {(2, 10): 1.0}))["fig5a.falls-with-time"].note
+    note = verdicts(table(time_to_fit, {(2, 10): 1.0}))["fig5a.falls-with-time"].note
     assert "no transition yet at P = 8000" in note
 
 

@@ -94,4 +94,103 @@ GENERALIZATION = World(
     },
 )
 
-WORLDS = [GENERALIZATION]
+
+def cross_entropy(
+    late: Callable[[float], float],
+    early: Callable[[float], float],
+    factors: dict[tuple[int, int], float] | None = None,
+) -> Any:
+    """Times at which every point is classified.
+
+    Args:
+        late: N* of P at the end of the training.
+        early: N* of P after a tenth of it.
+        factors: of N*, by depth and dimension.
+    """
+
+    def measure(point: Point, random: Generator) -> Result:
+        P, N = point["P"], weights(point)
+        factor = (factors or {}).get((point["L"], point["d"]), 1.0)
+        # one draw per data set: the widths of a search share it
+        same = np.random.default_rng([P, point["L"], point["d"]])
+        scale = factor * np.exp(0.04 * same.standard_normal(point["members"]))
+        share = np.full(point["members"], math.inf)
+        share[scale * late(P) <= N] = 0.9
+        share[scale * early(P) <= N] = 0.05
+        return {"n_weights": N, "first_fit": share * point["steps"]}
+
+    return measure
+
+
+CROSS_ENTROPY = World(
+    "jamming-line-cross-entropy",
+    true=cross_entropy(lambda P: 0.5 * P, lambda P: 0.7 * P * (P / 200) ** 0.5),
+    false={
+        # what structured labels give
+        "ch1.fig5a.slope": cross_entropy(lambda P: 5 * P**0.7, lambda P: 10 * P**0.7),
+        "ch1.fig5a.falls-with-time": cross_entropy(lambda P: 0.5 * P, lambda P: 0.5 * P),
+        "ch1.fig5a.short-times-diverge": cross_entropy(
+            lambda P: 0.5 * P, lambda P: 2 * P * (P / 200) ** -0.1
+        ),
+        "ch1.fig5b.little-dependence": cross_entropy(
+            lambda P: 0.5 * P, lambda P: 0.7 * P, {(5, 10): 1.4}
+        ),
+        "ch1.fig5b.bound": cross_entropy(lambda P: 4.5 * P, lambda P: 5 * P),
+    },
+    overrides={"ratios": tuple(np.geomspace(0.3, 8, 34).round(3).tolist())},
+)
+
+
+def searches(
+    random: Callable[[float], float],
+    digits: Callable[[float], float],
+    factors: dict[int, float] | None = None,
+) -> Any:
+    """N* of searches over whole widths.
+
+    Args:
+        random: N* of P, random data.
+        digits: N* of P, digits.
+        factors: of N*, by depth.
+    """
+
+    def measure(point: Point, generator: Generator) -> Result:
+        line = random if point["data"] == "random" else digits
+        scale = (factors or {}).get(point["L"], 1.0) * math.exp(0.03 * generator.standard_normal())
+        N = [weights({**point, "h": h}) for h in range(1, 600)]
+        place = int(np.searchsorted(N, scale * line(point["P"])))
+        found = {"N_star": N[place], "N_below": N[place - 1], "N_largest": 2 * N[place]}
+        return {**found, "closed": True}
+
+    return measure
+
+
+def proportional(P: float) -> float:
+    return 0.4 * P
+
+
+def slower(P: float) -> float:
+    return 1.1 * P**0.75
+
+
+LINE = World(
+    "jamming-line",
+    true=searches(proportional, slower),
+    false={
+        "ch1.fig5c.slope": searches(slower, slower),
+        "ch1.fig5c.depth": searches(proportional, slower, {5: 1.5}),
+        "ch1.fig5c.bound": searches(lambda P: 5 * P, slower),
+        # labels that help nothing
+        "ch1.fig10.below-random": searches(proportional, lambda P: 1.05 * proportional(P)),
+        "ch1.fig10.ratio-falls": searches(proportional, lambda P: 0.5 * proportional(P)),
+        "ch1.fig10.slope": searches(proportional, lambda P: 0.5 * proportional(P)),
+        "ch1.fig10.depth": searches(proportional, slower, {5: 1.7}),
+    },
+    overrides={
+        "random_sizes": (500, 2000, 8000, 32_000),
+        "mnist_sizes": (500, 1000, 3000, 10_000),
+        "source": "mnist-sample",
+    },
+)
+
+WORLDS = [GENERALIZATION, CROSS_ENTROPY, LINE]

@@ -1,155 +1,157 @@
-"""Lines N*(P): their slopes with errors, and how they are drawn; shared by hinge and others."""
+"""Lines N*(P), with the rounding of N* to widths that exist; shared by hinge and cross entropy.
+
+The rows are searches: ``P``, ``seed``, ``N_star`` (smallest net that fits, infinite where none
+does), ``N_below`` (largest smaller net that is known not to fit), ``N_largest`` (largest net
+tried) and ``closed``, whether there is an ``N_below``.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from symscape.lab import Figure, Finding, Row, Table
+from symscape import scaling
+from symscape.experiments.jamming._near_jamming import THESIS_RATIO
+from symscape.lab import Estimate, Figure, NoEstimate, Row, Table
 
 Array = NDArray[np.float64]
 
-
-def transitions(table: Table) -> Iterator[tuple[int, Array, Array]]:
-    """For each P: the found N* of all rows, and half the spacing to the next smaller net tried."""
-    for (P,), rows in table.groups("P"):
-        found = [row for row in rows if math.isfinite(row["N_star"])]
-        if found:
-            N = np.array([row["N_star"] for row in found], dtype=float)
-            below = np.array([row["N_below"] for row in found], dtype=float)
-            yield P, N, 0.5 * (N - below)
+BETA = 0.25
+"""N_c / N of relu nets with random data (Paper A, App. C), for the bound."""
 
 
-@dataclass(frozen=True)
-class LineFit:
-    """Slope of log N* against log P with its standard error over seeds; NaN without two P."""
+def N_star(row: Row) -> float:
+    """The geometric middle of the smallest net that fits and the largest one that does not.
 
-    slope: float
-    error: float
-    note: str
-    runs: list[str]
-
-    def finding(self, claim: str) -> Finding:
-        """The slope as a finding."""
-        if not math.isfinite(self.slope):
-            return Finding(claim, None, None, "A slope needs N* at two values of P or more.")
-        return Finding(claim, self.slope, self.error, self.note, self.runs)
-
-
-def fit_line(table: Table, resamples: int = 400) -> LineFit:
-    """Common slope of log N* against log P, one intercept per depth.
-
-    The error is a bootstrap over the runs of each depth, with the rounding of N* to the widths
-    that exist drawn anew in every resample (uniform in the interval between the two widths).
+    Infinite where no net fits; NaN where the search is not closed from below.
     """
-    found = [row for row in table if math.isfinite(row["N_star"])]
-    keys = [row.key for row in found]
-    if len({row["P"] for row in found}) < 2:
-        return LineFit(math.nan, math.nan, "", keys)
-    depth = np.array([row["L"] for row in found])
-    log_P = np.log([row["P"] for row in found])
-    N = np.array([row["N_star"] for row in found], dtype=float)
-    below = np.maximum([row["N_below"] for row in found], 0.5 * N)
-    slope = _slope(depth, log_P, np.log(N))
-    random = np.random.default_rng(0)
-    slopes = []
-    for _ in range(resamples):
-        chosen = random.integers(len(found), size=len(found))
-        drawn = random.uniform(below, N)[chosen]
-        value = _slope(depth[chosen], log_P[chosen], np.log(drawn))
-        if math.isfinite(value):
-            slopes.append(value)
-    note = (
-        f"{len(found)} searches, P from {math.exp(log_P.min()):.0f} to {math.exp(log_P.max()):.0f}."
-    )
-    return LineFit(slope, float(np.std(slopes, ddof=1)), note, keys)
+    if not math.isfinite(row["N_star"]):
+        return math.inf
+    return math.sqrt(row["N_star"] * row["N_below"]) if row["closed"] else math.nan
 
 
-def _slope(group: NDArray[np.int64], x: Array, y: Array) -> float:
-    """Least-squares slope with one intercept per group."""
-    x, y = x.copy(), y.copy()
-    for value in np.unique(group):
-        of = group == value
-        x[of] -= x[of].mean()
-        y[of] -= y[of].mean()
-    spread = float(x @ x)
-    return float(x @ y) / spread if spread > 0 else math.nan
+@dataclass(frozen=True, eq=False)
+class Line:
+    """N* of one depth and dimension.
+
+    Attributes:
+        P: numbers of patterns, (n,).
+        N: N*, (seeds, n); infinite where no net fits, NaN where the search is not closed.
+        spacing: mean distance of log N between the two nets of a search, (n,).
+    """
+
+    P: Array
+    N: Array
+    spacing: Array
+
+    @classmethod
+    def of(cls, table: Table) -> Line:
+        """The line of these searches."""
+        found = {(row["seed"], row["P"]): N_star(row) for row in table}
+        seeds, sizes = (sorted({key[i] for key in found}) for i in (0, 1))
+        return cls(
+            np.array(sizes, float),
+            np.array([[found.get((seed, P), math.nan) for P in sizes] for seed in seeds]),
+            np.array([_spacing(rows) for _, rows in table.groups("P")]),
+        )
+
+    def over(self, other: Line) -> Line:
+        """The ratio of two lines of the same data, seed by seed."""
+        ratio = np.where(np.isfinite(other.N), self.N / other.N, math.inf)
+        return Line(self.P, ratio, np.hypot(self.spacing, other.spacing))
+
+    def level(self, P: float) -> Estimate:
+        """N* at one P: geometric mean over the seeds whose search is closed."""
+        place = int(np.searchsorted(self.P, P))
+        if place == len(self.P) or self.P[place] != P:
+            raise NoEstimate(f"P = {P:g} is not measured.")
+        N = self.N[:, place]
+        closed = N[~np.isnan(N)]
+        if not np.isfinite(closed).all():
+            raise NoEstimate(f"At P = {P:g} there are seeds for which no net fits.")
+        found = scaling.geometric_mean(closed)
+        found = rounded(found, found.value * self.spacing[place] / math.sqrt(12))
+        missing = len(N) - len(closed)
+        return found.noted(f"{missing} searches at P = {P:g} are open." if missing else "")
+
+    def levels(self) -> dict[str, Estimate | str]:
+        """The level of every P, or the sentence why there is none."""
+        found: dict[str, Estimate | str] = {}
+        for P in self.P:
+            try:
+                found[f"P = {P:g}"] = self.level(P)
+            except NoEstimate as reason:
+                found[f"P = {P:g}"] = str(reason)
+        return found
+
+    def slope(self) -> Estimate:
+        """Slope of log N* against log P, over the P at which every seed has a net that fits."""
+        N = np.where(np.isinf(self.N).any(0), math.nan, self.N)
+        found = scaling.slope(self.P, N)
+        used = ~np.isnan(N).all(0)
+        x = np.log(self.P[used]) - np.log(self.P[used]).mean()
+        error = float(np.linalg.norm(x * self.spacing[used]) / (x @ x)) / math.sqrt(12)
+        return rounded(found, error)
 
 
-def depth_ratio(claim: str, table: Table) -> Finding:
-    """Ratio of N* between the two most different depths, geometric mean over the common P."""
-    means: dict[int, dict[int, float]] = {}
-    for (L,), rows in table.groups("L"):
-        means[L] = {P: float(np.mean(np.log(N))) for P, N, _ in transitions(rows)}
-    depths = [L for L, values in means.items() if values]
-    common = set.intersection(*(set(means[L]) for L in depths)) if depths else set()
-    if len(depths) < 2 or not common:
-        return Finding(claim, None, None, "Fewer than two depths have N* at a common P.")
-    level = {L: float(np.mean([means[L][P] for P in common])) for L in depths}
-    low, high = min(level, key=lambda L: level[L]), max(level, key=lambda L: level[L])
-    ratio = math.exp(level[high] - level[low])
-    note = f"L = {high} over L = {low}, geometric mean over {len(common)} values of P."
-    return Finding(claim, ratio, None, note, table.keys)
+def _spacing(rows: Table) -> float:
+    """Mean distance of log N between the smallest net that fits and the next one; 0 for none."""
+    logs = [math.log(r["N_star"] / r["N_below"]) for r in rows if math.isfinite(N_star(r))]
+    return float(np.mean(logs)) if logs else 0.0
 
 
-def bound_finding(claim: str, rows: Iterable[Row], beta: float) -> Finding:
-    """The largest N* in units of the bound of stability, ``P / (1/2 - beta)``.
+def rounded(found: Estimate, rounding: float) -> Estimate:
+    """The estimate with the error of rounding N* to widths that exist, alike for all seeds."""
+    error = None if found.error is None else math.hypot(found.error, rounding)
+    said = f"The rounding of N* to widths that exist adds {rounding:.2g} to the error."
+    return dataclasses.replace(found, error=error).noted(said)
 
-    A search in which no net fits violates the bound where the largest net tried lies above it,
-    and leaves the claim open where it does not.
+
+def bound(table: Table) -> Estimate | str:
+    """N* in units of the bound of stability ``P / (1/2 - N_c/N)``, at the P where it is largest.
+
+    A search in which no net fits counts with the largest net tried, which lies below its N*; where
+    that is below the bound, too, the question is open.
+    """
+    found = []
+    for (P,), rows in table.groups("P"):
+        scale = (0.5 - BETA) / P
+        tried = [
+            row["N_star"] if math.isfinite(row["N_star"]) else row["N_largest"] for row in rows
+        ]
+        fits = [math.isfinite(row["N_star"]) for row in rows]
+        largest = max(tried) * scale
+        if not all(fits) and largest <= 1:
+            return f"At P = {P} no net fits, and the largest has {largest:.2f} of the bound."
+        level = scaling.geometric_mean(np.array(tried) * scale, f"At P = {P}.")
+        found.append(rounded(level, level.value * _spacing(rows) / math.sqrt(12)))
+    return max(found, key=lambda estimate: estimate.value)
+
+
+def draw(figure: Figure, table: Table, name: str, group: int = 0) -> None:
+    """N* against P, a series per depth and dimension, where every seed has a net that fits.
 
     Args:
-        claim: id.
-        rows: searches, with P, N_star (not finite where no net fits) and N_largest, the largest
-            net tried.
-        beta: N_c / N.
+        figure: drawn in.
+        table: searches.
+        name: format string of L and d.
+        group: colour of the first series.
     """
-    rows = list(rows)
-    if not rows:
-        return Finding(claim, None, None, "No finished search.")
-    scale = 0.5 - beta
-    found = [row["N_star"] * scale / row["P"] for row in rows if math.isfinite(row["N_star"])]
-    failed = [r["N_largest"] * scale / r["P"] for r in rows if not math.isfinite(r["N_star"])]
-    keys = [row.key for row in rows if row.key]
-    if failed and max(failed) <= 1:
-        note = (
-            f"{len(failed)} of {len(rows)} searches have no net that fits; the largest of theirs "
-            f"has {max(failed):.2f} of the bound."
-        )
-        return Finding(claim, None, None, note, keys)
-    note = f"Largest of {len(rows)} searches."
-    if failed:
-        note = f"{len(failed)} of {len(rows)} searches have no net that fits, above the bound too."
-    return Finding(claim, max(found + failed), None, note, keys)
+    shown = [rows for _, rows in table.groups("L", "d", "P") if max(map(N_star, rows)) < math.inf]
+    rows = Table(row for some in shown for row in some)
+    figure.curves(rows, "P", N_star, ("L", "d"), name=name, geometric=True, group=group)
 
 
-def draw_line(figure: Figure, table: Table, name: str, first_group: int | None = None) -> None:
-    """N* against P, one series per depth; ``name`` may hold ``{L}``."""
-    group = len(figure.series) if first_group is None else first_group
-    for (L,), rows in table.groups("L"):
-        found = list(transitions(rows))
-        if not found:
-            continue
-        P = [entry[0] for entry in found]
-        N = [float(entry[1].mean()) for entry in found]
-        error = [
-            math.hypot(float(entry[1].std(ddof=1)) / math.sqrt(len(entry[1])), spacing)
-            if len(entry[1]) > 1
-            else spacing
-            for entry in found
-            for spacing in [float(entry[2].mean()) / math.sqrt(3)]
-        ]
-        figure.measured(name.format(L=L), P, N, y_error=error, mode="lines+markers", group=group)
-        group += 1
-
-
-def bound_guide(figure: Figure, P: Array, beta: float) -> None:
-    """The bound of stability N* <= P / (1/2 - beta)."""
+def draw_guides(figure: Figure, table: Table) -> None:
+    """The thesis's transition of random data, and the bound of stability."""
     from symscape.landscape import most_parameters
 
-    N = [most_parameters(value, 0.5, beta) for value in P]
-    figure.guide(f"bound P / (1/2 - {beta:g})", P, N)
+    if table:
+        P = np.array([min(table.column("P")), max(table.column("P"))], dtype=float)
+        figure.thesis("thesis, random data at N = 8000", P, P / THESIS_RATIO)
+        N = [most_parameters(value, 0.5, BETA) for value in P]
+        figure.guide(f"bound P / (1/2 - {BETA:g})", P, N)
