@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from symscape import io, o3
+from symscape import diffeo, io, o3
 from symscape._arguments import integer
+from symscape.diffeo import zoo
 from symscape.dynamics import SGD, Adam, Chebyshev, Plateau, Record, Stop
 from symscape.math import bessel
 from symscape.networks import FullyConnected, Propagator, width_from_weights
@@ -79,3 +80,22 @@ def test_arguments_of_representations():
     assert io.SphericalTensor(two, 1, -1) == io.SphericalTensor(2, 1, -1)
     r = torch.rand(5)
     assert torch.equal(bessel(r, two), bessel(r, 2))
+
+
+def test_arguments_of_deformations():
+    c, n, seed = np.int64(3), np.int32(12), np.int64(5)
+    images = torch.rand(2, 1, 12, 12)
+    plain = diffeo.MaximumEntropy(0.01, 3)
+    ensemble = diffeo.MaximumEntropy(0.01, c)
+    assert ensemble == plain
+    assert type(ensemble.c) is int
+    seeds = diffeo.sample_seeds(seed, np.int64(2))
+    assert torch.equal(seeds, diffeo.sample_seeds(5, 2))
+    assert torch.equal(ensemble.fields(n, seeds), plain.fields(12, seeds))
+    assert torch.equal(ensemble.fields((n, n), seeds), plain.fields(12, seeds))
+    assert diffeo.temperature(1.0, c, n) == diffeo.temperature(1.0, 3, 12)
+    assert torch.equal(ensemble.deform(images, seeds), plain.deform(images, seeds))
+    assert zoo.n_parameters(zoo.build("lenet", np.int64(1), np.int64(28), np.int64(2))) > 0
+    for wrong in (3.0, True, np.float64(3)):
+        with pytest.raises(ValueError, match=r"c: .* given; allowed"):
+            diffeo.MaximumEntropy(0.01, wrong)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from symscape._arguments import integer
+
 __all__ = ["augmented"]
 
 
@@ -25,8 +27,7 @@ def augmented(x: Tensor, pad: int, flip: bool, generator: torch.Generator) -> Te
     """
     if x.ndim != 4:
         raise ValueError(f"x: shape {tuple(x.shape)} given; allowed: (B, channels, rows, columns)")
-    if pad < 0:
-        raise ValueError(f"pad: {pad} given; allowed: an integer >= 0")
+    pad = integer("pad", pad, 0)
     n, _, rows, columns = x.shape
     if flip:
         mirrored = torch.rand(n, generator=generator) < 0.5

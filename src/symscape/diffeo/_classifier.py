@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from symscape._arguments import integer
 from symscape.diffeo._maximum_entropy import MaximumEntropy
 from symscape.diffeo._preparation import normalized_images
 from symscape.diffeo._probing import probing
@@ -65,8 +66,7 @@ def classifier_stability(
 
     Source: Ch. 4, Fig. 3 to 5.
     """
-    if count < _LEAST_IMAGES:
-        raise ValueError(f"count: {count!r} given; allowed: an integer >= {_LEAST_IMAGES}")
+    count = integer("count", count, _LEAST_IMAGES)
     classifier = load_classifier(model)
     pinned, images = _test_images(data, count)
     images = _like_parameters(images, classifier)

@@ -64,7 +64,7 @@ def typical_fold(T: float, c: int) -> float:
 
     Source: Ch. 4, App. B, Eq. 13.
     """
-    check_size(c, 2)
+    c = check_size(c, 2)
     check_number("T", T)
     return 0.5 * c * math.sqrt(math.pi**3 * T * math.log(c))
 

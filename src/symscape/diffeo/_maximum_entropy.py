@@ -67,7 +67,7 @@ class MaximumEntropy:
     def __post_init__(self) -> None:
         if not 0 <= self.T < math.inf:
             raise ValueError(f"T: {self.T!r} given; allowed: a finite number >= 0")
-        check_cutoff(self.c, self.modes)
+        object.__setattr__(self, "c", check_cutoff(self.c, self.modes))
         if self.outside not in ("raise", "allow"):
             raise ValueError(f"outside: {self.outside!r} given; allowed: 'raise' or 'allow'")
 

@@ -19,6 +19,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer, is_integer, refused
 from symscape.contraction._context import kept
 
 __all__ = [
@@ -52,10 +53,10 @@ def sides(n: Size) -> tuple[int, int]:
     Raises:
         ValueError: not an integer >= 2 or two of them.
     """
-    both = (n, n) if isinstance(n, int) else tuple(n) if isinstance(n, Sequence) else ()
-    if len(both) != 2 or not all(_is_whole(part, 2) for part in both):
-        raise ValueError(f"n: {n!r} given; allowed: an integer >= 2, or (rows, columns) of such")
-    return both[0], both[1]
+    both = (n, n) if is_integer(n) else tuple(n) if isinstance(n, Sequence) else ()
+    if len(both) != 2 or not all(is_integer(part) and part >= 2 for part in both):
+        raise refused("n", n, "an integer >= 2, or (rows, columns) of such")
+    return int(both[0]), int(both[1])
 
 
 def side(n: Size) -> float:
@@ -77,15 +78,15 @@ def _aspect(n: Size) -> tuple[int, int]:
     return rows // common, columns // common
 
 
-def check_cutoff(c: int, modes: Modes, n: Size | None = None) -> None:
-    """Raise ValueError unless the cut-off leaves a mode, on a square where no size is given."""
+def check_cutoff(c: int, modes: Modes, n: Size | None = None) -> int:
+    """The cut-off; ValueError unless it leaves a mode, on a square where no size is given."""
     if modes not in get_args(Modes):
         raise ValueError(f"modes: {modes!r} given; allowed: {', '.join(get_args(Modes))}")
     least = 2 if modes == "disc" else 1
-    if not _is_whole(c, least):
-        raise ValueError(f"c: {c!r} given; allowed with modes={modes!r}: an integer >= {least}")
+    c = integer("c", c, least, allowed=f"with modes={modes!r} an integer >= {least}")
     if n is not None and not bool(_mask(c, modes, _aspect(n)).any()):
         raise ValueError(f"c: {c} leaves no mode on {in_words(n)} pixels with modes={modes!r}")
+    return c
 
 
 def mode_mask(c: int, modes: Modes = "rounded", n: Size | None = None) -> Tensor:
@@ -108,7 +109,7 @@ def mode_mask(c: int, modes: Modes = "rounded", n: Size | None = None) -> Tensor
 
     Source: Ch. 4, Section 2.1.
     """
-    check_cutoff(c, modes, n)
+    c = check_cutoff(c, modes, n)
     return _mask(c, modes, _SQUARE if n is None else _aspect(n)).clone()
 
 
@@ -149,14 +150,14 @@ def inverse_square_sum(c: int, modes: Modes = "rounded", n: Size | None = None) 
     Raises:
         ValueError: an unknown rule, or a cut-off that leaves no mode.
     """
-    check_cutoff(c, modes, n)
+    c = check_cutoff(c, modes, n)
     aspect = _SQUARE if n is None else _aspect(n)
     return math.fsum(_inverse_squares(c, modes, aspect).flatten().tolist())
 
 
 def amplitudes(c: int, modes: Modes, n: Size | None = None) -> Tensor:
     r"""Deviations of the coefficients at T = 1, :math:`1/k_{ij}` or 0, (c_x, c_y), float64."""
-    check_cutoff(c, modes, n)
+    c = check_cutoff(c, modes, n)
     return _amplitudes(c, modes, _SQUARE if n is None else _aspect(n))
 
 
@@ -181,8 +182,7 @@ def sine_table(n: int, c: int, derivative: bool = False) -> Tensor:
 @kept(64)
 def sines(n: int, c: int, derivative: bool = False) -> Tensor:
     """The table of :func:`sine_table` itself, not to be written to."""
-    if not _is_whole(n, 2):
-        raise ValueError(f"n: {n!r} given; allowed: an integer >= 2")
+    n = integer("n", n, 2)
     i = torch.arange(1, c + 1)
     # i k is reduced exactly, so that the field is zero on the frame to rounding for every i
     turns = torch.outer(torch.arange(n), i).remainder(2 * (n - 1)).to(torch.float64)
@@ -200,7 +200,3 @@ def wave_numbers(like: Tensor, aspect: tuple[int, int] = _SQUARE) -> Tensor:
     rows, columns = aspect
     i, j = (torch.arange(1, c + 1, dtype=torch.float64, device="cpu") for c in like.shape[-2:])
     return i[:, None] ** 2 * (rows / columns) + j**2 * (columns / rows)
-
-
-def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer
 from symscape.contraction._context import kept
 
 __all__ = ["check_seeds", "mode_counters", "mode_normals", "sample_seeds", "scaled_normals"]
@@ -44,13 +45,12 @@ def sample_seeds(
     Raises:
         ValueError: a negative count or index.
     """
-    if count < 0 or first < 0:
-        raise ValueError(f"count, first: {count}, {first} given; allowed: integers >= 0")
+    count, first = integer("count", count, 0), integer("first", first, 0)
     if isinstance(seed, torch.Generator):
         top = torch.iinfo(torch.int64).max
         drawn = torch.randint(top, (1,), generator=seed, device=seed.device)
         seed = int(drawn)
-    key = torch.full((1,), _signed(seed), dtype=torch.int64, device=device)
+    key = torch.full((1,), _signed(integer("seed", seed)), dtype=torch.int64, device=device)
     counters = torch.arange(_SAMPLES + first, _SAMPLES + first + count, device=device)
     return _mix(_mix(key) + counters * _signed(_GOLDEN))
 

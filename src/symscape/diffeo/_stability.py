@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from symscape._arguments import integer
 from symscape.diffeo._maximum_entropy import MaximumEntropy
 from symscape.diffeo._noise import matched_noise
 from symscape.diffeo._normals import sample_seeds
@@ -95,7 +96,7 @@ class Distances:
         B = len(self.deformed)
         deformed, noisy = self._numerators(average, torch.arange(B)[None])
         scale = _all_pairs(self.between, average)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(integer("seed", seed))
         chosen = torch.randint(B, (_RESAMPLES, B), generator=generator)
         shift = torch.randint(1, max(B, 2), (_PARTNERS, 1, 1), generator=generator)
         # another place of the same resample
@@ -254,8 +255,7 @@ def _parts(entries: Tensor, size: int) -> tuple[Tensor, ...]:
 
 
 def _check_batches(batch_size: int, count: int, statistics: str) -> None:
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size: {batch_size!r} given; allowed: an integer >= 1")
+    batch_size = integer("batch_size", batch_size, 1)
     if statistics == "batch" and count // -(-count // batch_size) < 2:
         raise ValueError(
             f"batch_size: {batch_size} given for {count} images; allowed with statistics='batch': "
@@ -366,8 +366,7 @@ def _ratio(part: Tensor, whole: Tensor) -> Tensor:
 
 def _collected(images: Tensor | Iterable[Any], count: int) -> Tensor:
     """The first images of a tensor or of a loader."""
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ValueError(f"count: {count!r} given; allowed: an integer >= 1")
+    count = integer("count", count, 1)
     if isinstance(images, Tensor):
         if images.ndim != 4 or len(images) == 0:
             raise ValueError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer
 from symscape.diffeo._noise import noise
 from symscape.diffeo._normals import sample_seeds
 
@@ -48,7 +49,7 @@ class StripeNetwork:
     @classmethod
     def initial(cls, d: int, h: int, seed: int) -> StripeNetwork:
         """All parameters from N(0, 1), in float64."""
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(integer("seed", seed))
         drawn = torch.randn(h, d + 2, generator=generator, dtype=torch.float64)
         return cls(drawn[:, :d].contiguous(), drawn[:, d].clone(), drawn[:, d + 1].clone())
 
@@ -197,8 +198,7 @@ def _check_points(x: Tensor, h: int) -> None:
         )
     if not bool(x.isfinite().all()):
         raise ValueError("x: NaN or infinite entries given; allowed: finite ones")
-    if isinstance(h, bool) or not isinstance(h, int) or h < 1:
-        raise ValueError(f"h: {h!r} given; allowed: an integer >= 1")
+    integer("h", h, 1)
 
 
 def _stepped(

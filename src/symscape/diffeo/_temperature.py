@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from symscape._arguments import integer
 from symscape.diffeo._modes import (
     Modes,
     Size,
@@ -63,7 +64,7 @@ def displacement(T: float, c: int, n: Size) -> float:
 
     Source: Ch. 4, Eq. 3.
     """
-    check_size(c, n)
+    c = check_size(c, n)
     check_number("T", T)
     return 0.5 * side(n) * math.sqrt(math.pi * T * math.log(c))
 
@@ -81,7 +82,7 @@ def temperature(delta: float, c: int, n: Size) -> float:
 
     Source: Ch. 4, Eq. 3.
     """
-    check_size(c, n)
+    c = check_size(c, n)
     check_number("delta", delta)
     return 4.0 * delta**2 / (math.pi * side(n) ** 2 * math.log(c))
 
@@ -99,7 +100,7 @@ def acceptable_range(c: int, n: Size) -> AcceptableRange:
 
     Source: Ch. 4, Eq. 8 and 14.
     """
-    check_size(c, n)
+    c = check_size(c, n)
     logarithm = math.log(c)
     return AcceptableRange(
         1.0 / (math.pi * side(n) ** 2 * logarithm), 4.0 / (math.pi**3 * c**2 * logarithm)
@@ -171,11 +172,10 @@ def center_displacement(T: float, c: int, n: Size, modes: Modes = "rounded") -> 
     return side(n) * math.sqrt(2.0 * T * odd)
 
 
-def check_size(c: int, n: Size) -> None:
-    """Raise ValueError unless the cut-off and the size of the image have a nominal displacement."""
-    if isinstance(c, bool) or not isinstance(c, int) or c < 2:
-        raise ValueError(f"c: {c!r} given; allowed: an integer >= 2 (the logarithm of 1 is 0)")
+def check_size(c: int, n: Size) -> int:
+    """The cut-off; ValueError unless it and the image's size have a nominal displacement."""
     sides(n)
+    return integer("c", c, 2, allowed="an integer >= 2 (the logarithm of 1 is 0)")
 
 
 def check_number(name: str, value: float) -> None:

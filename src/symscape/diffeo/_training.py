@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from symscape._arguments import integer, integer_fields
+
 __all__ = ["Recipe", "TrainedClassifier", "error_rate", "train_classifier"]
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
@@ -44,10 +46,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.optimizer not in ("sgd", "adam"):
             raise ValueError(f"optimizer: {self.optimizer!r} given; allowed: 'sgd' or 'adam'")
-        for name in ("steps", "batch_size", "evaluations"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}: {value!r} given; allowed: an integer >= 1")
+        integer_fields(self, steps=1, batch_size=1, evaluations=1)
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate: {self.learning_rate!r} given; allowed: > 0")
 
@@ -100,6 +99,7 @@ def train_classifier(
     """
     _check_labelled("x, y", x, y)
     _check_labelled("validation", *validation)
+    seed = integer("seed", seed)
     generator = torch.Generator().manual_seed(seed)
     optimizer, schedule = _optimizer(model, recipe)
     checks = {recipe.steps * (k + 1) // recipe.evaluations for k in range(recipe.evaluations)}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from symscape._arguments import integer
 from symscape.diffeo._maximum_entropy import MaximumEntropy
 from symscape.diffeo._modes import Modes, Size, in_words
 from symscape.diffeo._normals import sample_seeds
@@ -99,6 +100,7 @@ class RandomDiffeomorphism(nn.Module):
         check_images(images)
         if seed is None:
             seed = int(torch.randint(torch.iinfo(torch.int64).max, ()))
+        seed = integer("seed", seed)
         batch = images if images.ndim > 3 else images.unsqueeze(0)
         seeds = sample_seeds(seed, len(batch), device=images.device)
         random = np.random.default_rng(seed % (1 << 64))
@@ -141,9 +143,7 @@ class DeformedDataset(Dataset[Any]):
 
     def set_epoch(self, epoch: int) -> None:
         """Begin an epoch: other deformations of the same images."""
-        if epoch < 0:
-            raise ValueError(f"epoch: {epoch!r} given; allowed: an integer >= 0")
-        self._epoch.fill_(epoch)
+        self._epoch.fill_(integer("epoch", epoch, 0))
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ import re
 import torch
 from torch import nn
 
+from symscape._arguments import integer
 from symscape.diffeo.zoo._efficientnet import EfficientNetB0
 from symscape.diffeo.zoo._fully_connected import FullConn
 from symscape.diffeo.zoo._resnet import ResNet
@@ -64,9 +65,8 @@ def build(
     """
     if name not in (*NAMES, "resnet10"):
         raise ValueError(f"name: {name!r} given; allowed: {', '.join(NAMES)}, resnet10")
-    _check_integer("channels", channels, 1)
-    _check_integer("size", size, 16, 32)
-    _check_integer("classes", classes, 1)
+    channels, size = integer("channels", channels, 1), integer("size", size, 16, 32)
+    classes, seed = integer("classes", classes, 1), integer("seed", seed)
     if not 0 < width <= 4:
         raise ValueError(f"width: {width!r} given; allowed: above 0, up to 4")
     base = max(1, round(64 * width))
@@ -84,13 +84,6 @@ def build(
         if family == "resnet":
             return ResNet(int(number), channels, classes, base)
         return EfficientNetB0(channels, classes, width)
-
-
-def _check_integer(name: str, value: int, least: int, most: int | None = None) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        allowed = f">= {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{name}: {value!r} given; allowed: an integer {allowed}")
 
 
 def n_parameters(model: nn.Module) -> int:
