@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 _WHERE = {
     "PROFILES": "_claims",
     "Claim": "_claims",
-    "Finding": "_claims",
     "Tolerance": "_claims",
     "Verdict": "_claims",
     "judge": "_claims",
@@ -69,7 +68,6 @@ __all__ = [
     "Experiment",
     "Failure",
     "Figure",
-    "Finding",
     "InProcess",
     "InputError",
     "Job",
@@ -110,7 +108,6 @@ if TYPE_CHECKING:
         PROFILES,
         Claim,
         Estimate,
-        Finding,
         NoEstimate,
         Tolerance,
         Verdict,

@@ -139,7 +139,8 @@ def gather(
         evidence = _look(store, experiment, name, overridden)
         if evidence.has_results or evidence.problems:
             tried.append(evidence)
-    best = next((e for e in tried if e.complete), tried[0] if tried else None)
+    best = next((e for e in tried if e.complete), None)
+    best = best or next((e for e in tried if e.has_results), tried[0] if tried else None)
     if best is None:
         best = Evidence(experiment, None)
     _conclude(best, store, profile)
@@ -193,11 +194,11 @@ def _verdict(evidence: Evidence, claim: Claim, asked: str | None) -> Verdict:
     if not evidence.table:
         note = "Not run."
         if evidence.problems:
-            note = f"It stopped in {evidence.problems[0].what}; the error stands at the end."
+            note = f"It stopped in {evidence.problems[0].what}; its page shows the error."
         elif evidence.has_results:
             note = "Every point that was tried has failed."
         return judge(claim, note, profile)
-    stopped = judge(claim, "Its answer stopped with an error, which stands at the end.", profile)
+    stopped = judge(claim, "Its answer stopped with an error, which its page shows.", profile)
     table, p = evidence.table, evidence.parameters
     return _attempt(
         evidence, f"the answer to {claim.id}", lambda: verdict(claim, table, p, profile), stopped
