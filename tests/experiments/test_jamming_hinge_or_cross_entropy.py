@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from symscape import lab
 from symscape.experiments.jamming._hinge_or_cross_entropy import HingeOrCrossEntropy
 from symscape.experiments.jamming._image_classifiers import _ShakeBlock, classifier
-from symscape.lab import Finding, Row, Table
+from symscape.lab import Row, Table, Verdict
+from symscape.scaling import student
 
 EXPERIMENT = HingeOrCrossEntropy()
 P = EXPERIMENT.profiles["smoke"]
@@ -33,27 +35,34 @@ def table(entropy: Sequence[float], hinge: Sequence[float], data: str = "cifar10
     return Table(rows)
 
 
-def answer(rows: Table) -> Finding:
-    (finding,) = EXPERIMENT.analyse(rows, P)
-    return finding
+def verdict(rows: Table) -> Verdict:
+    (found,) = lab.verdicts(EXPERIMENT, rows, P, "overnight")
+    return found
 
 
-def test_the_thesis_own_runs_differ_by_a_fortieth_of_a_point() -> None:
-    found = answer(table([3.72], [3.61, 3.65, 3.82]))
-    assert found.measured == pytest.approx(3.72 - (3.61 + 3.65 + 3.82) / 3)
-    assert found.uncertainty is None  # one run has no spread
+def test_the_thesis_own_runs_differ_little() -> None:
+    found = verdict(table([3.72], [3.61, 3.65, 3.82])).estimate
+    assert found is not None
+    assert found.value == pytest.approx(3.61 - 3.72)  # of the seed that both have
+    assert found.error is None  # one run has no spread
 
 
-def test_the_error_of_a_difference_is_that_of_both_means() -> None:
-    found = answer(table([40.0, 42.0], [44.0, 48.0]))
-    assert found.measured == pytest.approx(5.0)
-    assert found.uncertainty == pytest.approx((1.0**2 + 2.0**2) ** 0.5)
+def test_the_difference_is_taken_seed_by_seed() -> None:
+    found = verdict(table([40.0, 50.0, 45.0], [44.0, 56.0, 50.0]))
+    assert found.estimate is not None
+    assert found.estimate.value == pytest.approx(5.0)
+    assert found.estimate.error == pytest.approx(student(3) / 3**0.5)
+    assert found.status == "not reproduced"
+
+
+def test_a_loss_that_errs_less_is_another_loss_as_well() -> None:
+    assert verdict(table([40.0, 41.0, 42.0], [35.0, 36.5, 36.0])).status == "not reproduced"
 
 
 def test_nets_that_guess_give_no_verdict_and_other_images_are_named() -> None:
-    assert answer(table([90.0, 90.0], [90.0, 90.0])).measured is None
-    assert "CIFAR-10 was not" in answer(table([5.0], [5.0], data="mnist-sample@1")).note
-    assert "CIFAR-10 was not" not in answer(table([5.0], [5.0])).note
+    assert verdict(table([90.0, 90.0], [90.0, 90.0])).estimate is None
+    assert "CIFAR-10 was not" in verdict(table([5.0], [5.0], data="mnist-sample@1")).note
+    assert "CIFAR-10 was not" not in verdict(table([5.0], [5.0])).note
 
 
 def test_without_cifar10_the_packaged_digits_are_used(

@@ -193,4 +193,28 @@ LINE = World(
     },
 )
 
-WORLDS = [GENERALIZATION, CROSS_ENTROPY, LINE]
+
+def classifiers(hinge: float) -> Any:
+    """Test errors, those of the hinge loss higher by some points."""
+
+    def measure(point: Point, random: Generator) -> Result:
+        error = 49 + random.standard_normal() + (hinge if point["loss"] == "hinge" else 0.0)
+        return {
+            "n_weights": 24_000,
+            "n_train_used": point["n_train"],
+            "n_test_used": point["n_test"],
+            "test_error": error,
+            "history_test_error": np.geomspace(90, error, point["epochs"]),
+        }
+
+    return measure
+
+
+LOSSES = World(
+    "jamming-hinge-or-cross-entropy",
+    true=classifiers(0.0),
+    false=classifiers(4.0),
+    overrides={"source": "mnist-sample"},
+)
+
+WORLDS = [GENERALIZATION, CROSS_ENTROPY, LINE, LOSSES]

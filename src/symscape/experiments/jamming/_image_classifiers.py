@@ -9,8 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from symscape.diffeo import augmented  # noqa: F401  (its importers are to name its new home)
-
 Architecture = Literal["small", "shake-shake"]
 
 
