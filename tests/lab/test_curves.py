@@ -19,6 +19,13 @@ def table() -> Table:
     return Table(Row(q, {"y": q["P"] * q["L"] + q["seed"], "curve": np.ones(2)}) for q in points)
 
 
+def test_seeds_of_numpy_become_integers_of_the_points() -> None:
+    for seeds in (np.int64(2), np.arange(2)):
+        points = list(lab.grid(seeds, L=3))
+        assert points == [{"L": 3, "seed": 0}, {"L": 3, "seed": 1}]
+        assert all(type(point["seed"]) is int for point in points)
+
+
 def test_a_grid_has_every_combination_with_seeds_the_fastest() -> None:
     points = list(lab.grid(2, net=[{"L": 2, "h": 20}, {"L": 3, "h": 14}], P=(1, 2), steps=9))
     assert len(points) == 8

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from symscape import scaling
+from symscape._arguments import integer
 from symscape.lab._table import Row, Table, Value, value_of
 
 __all__ = ["Axis", "Figure", "Mode", "Series"]
@@ -413,9 +414,7 @@ class Figure:
         if group is None:
             ours = ("measured", "histogram")
             return 1 + max((s.group for s in self.series if s.kind in ours), default=-1)
-        if isinstance(group, bool) or not isinstance(group, int | np.integer) or group < 0:
-            raise ValueError(f"group: a number from 0 is needed, got {group!r}")
-        return int(group)
+        return integer("group", group, 0)
 
 
 def _vector_of(label: str, row: Row) -> Callable[[Value, str], NDArray[np.float64]]:

@@ -13,6 +13,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from symscape._arguments import integer, is_integer
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -63,7 +65,8 @@ def grid(seeds: int | Sequence[int], /, **axes: Any) -> Iterator[Point]:
     """
     names = list(axes)
     values = [v if isinstance(v, (list, tuple, range)) else (v,) for v in axes.values()]
-    every = range(seeds) if isinstance(seeds, int) else seeds
+    chosen_seeds = range(seeds) if is_integer(seeds) else seeds
+    every = [integer("seeds", seed) for seed in chosen_seeds]
     for chosen in itertools.product(*values):
         point: Point = {}
         for name, value in zip(names, chosen):
