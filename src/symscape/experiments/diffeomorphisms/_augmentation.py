@@ -12,6 +12,8 @@ from symscape import lab, scaling
 from symscape.experiments.diffeomorphisms._measure import (
     CUTOFFS,
     HELD_OUT,
+    PAPER,
+    TrainingParameters,
     available,
     beyond_default,
 )
@@ -21,21 +23,13 @@ ARMS = ("none", "translation", "diffeo")
 """Augmentations: none, by up to four pixels, by fields of c = 1 and T = 0.01."""
 
 
-class AugmentationParameters(lab.Parameters):
+class AugmentationParameters(TrainingParameters):
     dataset: Literal["mnist", "mnist-sample", "fashion-mnist", "cifar10"] = Field(
         default="mnist", description="data set"
     )
     net: str = Field(default="resnet10", description="a name that symscape.diffeo.zoo knows")
-    width: float = Field(gt=0, le=1, default=1 / 8, description="width over the thesis's")
     P: int = Field(ge=32, le=50_000, description="training images")
     steps: int = Field(ge=1, description="gradient steps")
-    batch_size: int = Field(ge=1, default=64, description="images per step")
-    learning_rate: float = Field(gt=0, default=0.03, description="rate of SGD at the start")
-    evaluations: int = Field(ge=1, default=3, description="looks at the validation error")
-    probes: int = Field(ge=20, default=300, description="test images of the stability probes")
-    test_images: int = Field(
-        ge=100, le=9000, default=HELD_OUT, description="test images of the error"
-    )
     seeds: int = Field(ge=1, description="trainings of each kind")
 
 
@@ -122,20 +116,12 @@ class Augmentation(lab.Experiment):
             probes=30,
             seeds=1,
         ),
-        "quick": AugmentationParameters(net="vgg11-bn", width=1 / 16, P=1024, steps=150, seeds=2),
-        "overnight": AugmentationParameters(P=4096, steps=200, seeds=5),
+        "quick": AugmentationParameters(
+            net="vgg11-bn", width=1 / 16, P=1024, steps=150, probes=300, seeds=2
+        ),
+        "overnight": AugmentationParameters(P=4096, steps=200, probes=300, seeds=5),
         "paper": AugmentationParameters(
-            dataset="cifar10",
-            net="resnet18",
-            width=1.0,
-            P=50_000,
-            steps=100_000,
-            batch_size=128,
-            learning_rate=0.1,
-            evaluations=250,
-            probes=500,
-            test_images=9000,
-            seeds=5,
+            dataset="cifar10", net="resnet18", P=50_000, steps=100_000, seeds=5, **PAPER
         ),
     }
     claims = CLAIMS

@@ -148,7 +148,7 @@ class Initialization(lab.Experiment):
     Parameters = InitializationParameters
     profiles = {  # noqa: RUF012
         "smoke": InitializationParameters(
-            dataset="mnist-sample", nets=("fc-l4", "lenet"), probes=20, seeds=2
+            dataset="mnist-sample", nets=("fc-l4", "lenet", "efficientnet-b0"), probes=20, seeds=2
         ),
         "quick": InitializationParameters(
             dataset="mnist", nets=("fc-l4", "lenet", "vgg11-bn", "efficientnet-b0"), seeds=2

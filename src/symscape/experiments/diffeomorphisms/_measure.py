@@ -7,6 +7,9 @@ import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from pydantic import Field
+
+from symscape import lab
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +44,30 @@ TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-
 
 HELD_OUT = 1000
 """Images of the validation set, and of the test set unless a profile has more."""
+
+
+class TrainingParameters(lab.Parameters):
+    """What all trainings of the chapter have."""
+
+    width: float = Field(gt=0, le=1, default=1 / 8, description="width over the thesis's")
+    batch_size: int = Field(ge=1, default=64, description="images per step")
+    learning_rate: float = Field(gt=0, default=0.03, description="rate of SGD at the start")
+    evaluations: int = Field(ge=1, default=3, description="looks at the validation error")
+    probes: int = Field(ge=20, default=200, description="test images of the stability probes")
+    test_images: int = Field(
+        ge=100, le=9000, default=HELD_OUT, description="test images of the error"
+    )
+
+
+PAPER: dict[str, Any] = {
+    "width": 1.0,
+    "batch_size": 128,
+    "learning_rate": 0.1,
+    "evaluations": 250,
+    "probes": 500,
+    "test_images": 9000,
+}
+"""These parameters as the thesis has them."""
 
 
 class Images(NamedTuple):

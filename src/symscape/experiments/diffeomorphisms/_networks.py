@@ -10,8 +10,9 @@ from pydantic import Field
 from symscape import lab
 from symscape.experiments.diffeomorphisms import _network_figures as figures
 from symscape.experiments.diffeomorphisms._measure import (
-    HELD_OUT,
+    PAPER,
     THESIS_NETS,
+    TrainingParameters,
     available,
     beyond_default,
 )
@@ -24,28 +25,20 @@ PAPER_SIZES = (512, 1024, 2048, 4096, 8192, 16_384, 32_768, 50_000)
 DataName = Literal["mnist", "mnist-sample", "fashion-mnist", "cifar10"]
 
 
-class NetworksParameters(lab.Parameters):
+class NetworksParameters(TrainingParameters):
     datasets: tuple[DataName, ...] = Field(
         min_length=1, description="data sets; those that are not found are left out"
     )
     nets: tuple[str, ...] = Field(min_length=1, description="names that symscape.diffeo.zoo knows")
-    width: float = Field(gt=0, le=1, default=1 / 8, description="width over the thesis's")
     sizes: tuple[Annotated[int, Field(ge=32, le=50_000)], ...] = Field(
         min_length=1, description="sizes P of the training subsets"
     )
     steps: int = Field(ge=1, description="gradient steps, the same for every P")
     color_steps: int = Field(ge=1, description="the same for CIFAR-10")
     fashion_sizes: tuple[Annotated[int, Field(ge=32, le=50_000)], ...] = Field(
-        min_length=1, description="sizes P for Fashion-MNIST"
+        default=(512, 8192), min_length=1, description="sizes P for Fashion-MNIST"
     )
-    fashion_steps: int = Field(ge=1, description="gradient steps for Fashion-MNIST")
-    batch_size: int = Field(ge=1, default=64, description="images per step")
-    learning_rate: float = Field(gt=0, default=0.03, description="rate of SGD at the start")
-    evaluations: int = Field(ge=1, default=3, description="looks at the validation error")
-    probes: int = Field(ge=20, description="test images of the stability probes")
-    test_images: int = Field(
-        ge=100, le=9000, default=HELD_OUT, description="test images of the error"
-    )
+    fashion_steps: int = Field(default=800, ge=1, description="gradient steps for Fashion-MNIST")
     seeds: int = Field(ge=1, description="networks and subsets")
 
 
@@ -73,8 +66,6 @@ class Networks(lab.Experiment):
             sizes=(64, 128),
             steps=10,
             color_steps=10,
-            fashion_sizes=(64, 128),
-            fashion_steps=10,
             batch_size=32,
             evaluations=1,
             probes=40,
@@ -87,9 +78,6 @@ class Networks(lab.Experiment):
             sizes=(512, 2048),
             steps=200,
             color_steps=200,
-            fashion_sizes=(512, 2048),
-            fashion_steps=200,
-            probes=200,
             seeds=2,
         ),
         "overnight": NetworksParameters(
@@ -98,26 +86,18 @@ class Networks(lab.Experiment):
             sizes=(512, 2048, 8192),
             steps=1500,
             color_steps=3000,
-            fashion_sizes=(512, 8192),
-            fashion_steps=800,
-            probes=200,
             seeds=2,
         ),
         "paper": NetworksParameters(
             datasets=("mnist", "fashion-mnist", "cifar10"),
             nets=THESIS_NETS,
-            width=1.0,
             sizes=PAPER_SIZES,
             steps=100_000,
             color_steps=100_000,
             fashion_sizes=PAPER_SIZES,
             fashion_steps=100_000,
-            batch_size=128,
-            learning_rate=0.1,
-            evaluations=250,
-            probes=500,
-            test_images=9000,
             seeds=5,
+            **PAPER,
         ),
     }
     claims = CLAIMS
