@@ -298,30 +298,28 @@ def _figure(table: Table, target: str, ridge: float) -> Figure:
     figure = Figure(
         f"{target}-{str(ridge).replace('.', '-')}",
         f"Random features, {name}",
-        f"d = {QUADRATIC[0]}, P = {QUADRATIC[1]}. Medians over data sets, with quartiles. With "
+        f"d = {QUADRATIC[0]}, P = {QUADRATIC[1]}. Geometric means over data sets. With "
         "d^2/4 points the target is learned in part; the formula's limit, in which it would act as "
         "noise, is not drawn."
         if target == "quadratic"
-        else "Medians over data sets, with quartiles. Dashed: the asymptotic formula of Mei and "
+        else "Geometric means over data sets. Dashed: the asymptotic formula of Mei and "
         "Montanari, and its extension to ensembles.",
         Axis("width over training points, h/P", log=True),
         Axis("test error", log=True),
         claims=claims,
     )
-    if not table:
-        return figure
-    row = table.rows[0]
-    grid = np.unique(np.append(np.geomspace(min(row["widths"]), max(row["widths"]), 200), row["P"]))
     for group, (series, label) in enumerate(
-        (("single", "single networks"), ("together", f"mean of {row['ensemble']}"))
+        (("single", "single networks"), ("together", "their mean"))
     ):
-        ratio = np.array(row["widths"]) / row["P"]
-        values = np.array([r[series] for r in table])
-        low, median, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
-        figure.measured(label, ratio, median, group=group)
-        figure.band(f"quartiles, {label}", ratio, low, high, group=group)
-        if target == "quadratic":
+        figure.curves(
+            table, lambda row: np.array(row["widths"]) / row["P"], series, name=label,
+            geometric=True, group=group,
+        )  # fmt: skip
+        if target == "quadratic" or not table:
             continue
+        row = table.rows[0]
+        ends = min(row["widths"]), max(row["widths"])
+        grid = np.unique(np.append(np.geomspace(*ends, 200), row["P"]))
         curve = _formula(row, grid, series)
         # The ridgeless peak is infinite.
         shown = np.isfinite(curve) & (curve < 1e3)

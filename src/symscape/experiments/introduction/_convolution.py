@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from symscape import lab
-from symscape.lab import Axis, Claim, Estimate, Figure, Table, Tolerance
+from symscape.lab import Axis, Claim, Estimate, Figure, NoEstimate, Table, Tolerance
 
 KERNEL = 3
 """Neurons of the layer below that a neuron of Fig. 2 is connected to."""
@@ -25,6 +25,8 @@ class ConvolutionParameters(lab.Parameters):
 def largest(name: str, table: Table, stride: int | None = None) -> Estimate:
     """The largest deviation of all rows, or of those of one stride."""
     rows = table if stride is None else table.where(stride=stride)
+    if not rows:
+        raise NoEstimate(f"No layer with stride {stride} was made.")
     return Estimate(float(max(rows.column(name))))
 
 

@@ -41,7 +41,8 @@ def compared(table: Table, above: int, below: int) -> Estimate:
 def usual(table: Table, p: OverparametrizationParameters) -> Estimate:
     linear = table.where(model="linear")
     means = {N: rows.column("test_error").mean() for (N,), rows in linear.groups("N")}
-    return compared(linear, max(means), min(means, key=lambda N: means[N]))
+    best = min(means, key=lambda N: means[N], default=0)
+    return compared(linear, max(means, default=0), best)
 
 
 def observed(table: Table, p: OverparametrizationParameters) -> Estimate:
