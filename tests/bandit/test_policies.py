@@ -16,6 +16,8 @@ from symscape.bandit import (
     ccp_policy,
     ccp_q,
     n_necklaces,
+    necklace_policy,
+    necklace_shares,
     policy_graph,
     transition_table,
     two_hypotheses,
@@ -185,3 +187,28 @@ def test_wrong_input_is_named() -> None:
         transition_table(bandit, batch)
     with pytest.raises(ValueError, match="policy: a batch"):
         Bandit(RAM(2), two_hypotheses(0.1), 0).choices(batch)
+
+
+def test_only_mixed_words_tell_a_necklace_policy_from_another() -> None:
+    memory = Memento(3)
+    bandit = Bandit(memory, two_hypotheses(0.1), 1e-3)
+    # Repeats the newest arm, and leaves it now and then where nothing was won.
+    actions = torch.full((memory.n_observations, 2), 0.5, dtype=torch.float64)
+    for o in range(memory.n_observations - 1):
+        arms, rewards = memory.history(o)
+        newest = "AB".index(arms[-1])
+        actions[o, newest] = 0.95 if rewards == "---" else 1.0
+        actions[o, 1 - newest] = 1 - actions[o, newest]
+    start = torch.ones(1, 1, dtype=torch.float64)
+    newest_arm = necklace_shares(bandit, Policy(actions[None], start))
+    necklace = necklace_shares(bandit, necklace_policy(3, 0.01, 0.05))
+    assert newest_arm.oldest[0] > 0.95
+    assert newest_arm.oldest_mixed[0] < 0.75
+    assert newest_arm.informed_exits[0] < 0.5
+    assert necklace.oldest_mixed > 0.95
+    assert necklace.informed_exits == pytest.approx(1.0)
+    assert necklace.chain.shape == (4,)
+    assert float(necklace.chain.sum()) == pytest.approx(1.0)
+    assert float(1 - necklace.chain[0] - necklace.chain[-1]) == pytest.approx(float(necklace.mixed))
+    with pytest.raises(TypeError, match="its memory is RAM"):
+        necklace_shares(Bandit(RAM(2), two_hypotheses(0.1), 0.1), ccp_policy(2, 0.1))

@@ -25,12 +25,14 @@ from symscape.bandit._graph import Edge, PolicyGraph, policy_graph, transition_t
 from symscape.bandit._memory import RAM, HellmanCover, Memento, Memory
 from symscape.bandit._minimize import Optimum, anneal, minimize
 from symscape.bandit._necklace import (
+    NecklaceShares,
     gray_necklaces,
     n_necklaces,
     necklace_odds,
     necklace_of,
     necklace_policy,
     necklace_q,
+    necklace_shares,
 )
 from symscape.bandit._optima import LocalOptima, local_optima
 from symscape.bandit._oracle import DeterministicOptimum, best_deterministic_policy
@@ -50,6 +52,7 @@ __all__ = [
     "Logits",
     "Memento",
     "Memory",
+    "NecklaceShares",
     "Optimum",
     "Policy",
     "PolicyGraph",
@@ -77,6 +80,7 @@ __all__ = [
     "necklace_of",
     "necklace_policy",
     "necklace_q",
+    "necklace_shares",
     "policy_graph",
     "steady_state",
     "steady_state_without_reset",

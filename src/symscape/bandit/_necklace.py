@@ -5,23 +5,27 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+from torch import Tensor
 
 from symscape._arguments import integer
-from symscape.bandit._bandit import likelihood_ratio
+from symscape.bandit._bandit import Bandit, likelihood_ratio
 from symscape.bandit._chain import from_logarithm
 from symscape.bandit._memory import ARMS, Memento
 from symscape.bandit._policy import Policy
 
 __all__ = [
+    "NecklaceShares",
     "gray_necklaces",
     "n_necklaces",
     "necklace_odds",
     "necklace_of",
     "necklace_policy",
     "necklace_q",
+    "necklace_shares",
 ]
 
 
@@ -175,6 +179,68 @@ def necklace_policy(
                 rate = epsilon0 if here in (0, len(order) - 1) else epsilon1
         actions[o, oldest], actions[o, 1 - oldest] = 1 - rate, rate
     return Policy(actions, torch.ones(1, dtype=torch.float64))
+
+
+@dataclass(frozen=True)
+class NecklaceShares:
+    """How far policies of a Memento are necklace policies; shares of the steady state.
+
+    A good agent mostly sits where its memory holds one arm alone, AAA or BBB, and stays there:
+    there it plays the oldest arm whatever cycles it knows. Only mixed words, which hold both arms,
+    tell a necklace policy from another one.
+
+    Attributes:
+        oldest: how often the oldest arm is played, ``(...)``; (i) of Def. 4.1.
+        oldest_mixed: the same of mixed words.
+        informed_exits: of the other plays in mixed words, those after maximally informative
+            rewards, which all speak for one arm; (iii) of Def. 4.1.
+        mixed: how often the word is mixed.
+        chain: of each necklace of :func:`gray_necklaces`, ``(..., n)``.
+    """
+
+    oldest: Tensor
+    oldest_mixed: Tensor
+    informed_exits: Tensor
+    mixed: Tensor
+    chain: Tensor
+
+
+def necklace_shares(bandit: Bandit, policy: Policy) -> NecklaceShares:
+    """Compare policies with the definition of a necklace policy.
+
+    Args:
+        bandit: with a :class:`Memento`.
+        policy: one policy, or a batch ``(...)`` where the reset is positive.
+
+    Raises:
+        TypeError: another memory.
+        ValueError: as :meth:`Bandit.choices`.
+
+    Source: Ch. 7, Def. 4.1 and Sec. 6.
+    """
+    memory = bandit.memory
+    if not isinstance(memory, Memento):
+        raise TypeError(f"bandit: its memory is {memory}; allowed: a Memento")
+    words = [memory.history(o) for o in range(4**memory.m)]
+    seen = bandit.observations(policy)[..., : len(words)]
+    seen = seen / seen.sum(-1, keepdim=True)
+    played = policy.actions[..., torch.arange(len(words)), memory.oldest_arm]
+    mixed = torch.tensor([len(set(arms)) > 1 for arms, _ in words])
+    # Whether an event speaks for A: + on A or - on B.
+    agreed = [len({(a == "A") == (y == "+") for a, y in zip(*word)}) == 1 for word in words]
+    kept, left = seen * played, seen * (1 - played)
+    place = {word: i for i, word in enumerate(gray_necklaces(memory.m))}
+    # Those that are on no chain are counted behind it, and cut off.
+    where = torch.tensor([place.get(necklace_of(arms), len(place)) for arms, _ in words])
+    chain = seen.new_zeros(*seen.shape[:-1], len(place) + 1)
+    weight = seen[..., mixed].sum(-1)
+    return NecklaceShares(
+        kept.sum(-1),
+        kept[..., mixed].sum(-1) / weight,
+        left[..., mixed & torch.tensor(agreed)].sum(-1) / left[..., mixed].sum(-1),
+        weight,
+        chain.index_add(-1, where, seen)[..., :-1],
+    )
 
 
 def necklace_q(mu: float, m: int, length: int | None = None) -> float:

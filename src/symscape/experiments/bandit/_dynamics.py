@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from symscape import lab
 from symscape.experiments.bandit._starts import (
@@ -27,52 +27,22 @@ Evaluations = Annotated[int, Field(ge=1)]
 States = Annotated[int, Field(ge=2)]
 Events = Annotated[int, Field(ge=2, le=8)]
 
-COLORS = {
-    "random": 0,
-    "linear": 1,
-    "columns": 2,
-    "ccp": 3,
-    "cycles": 1,
-    "necklace": 4,
-    "memento": 0,
-    "ram": 1,
-}
-
 
 class DynamicsParameters(lab.Parameters):
     mu: float = Field(gt=0, le=1, default=0.1, description="difference mu of the arms")
-    ram_sizes: tuple[States, ...] = Field(
-        min_length=1, max_length=2, description="M of panels A and B"
+    ram: dict[States, Evaluations] = Field(
+        min_length=1, max_length=2, description="gradients of a flow for each M, panels A and B"
     )
-    memento_sizes: tuple[Events, ...] = Field(
-        min_length=1, max_length=2, description="m of panels C and D, and of E and F"
+    memento: dict[Events, Evaluations] = Field(
+        min_length=1, max_length=2, description="gradients of a flow for each m, panels C to F"
     )
     reset: float = Field(gt=0, lt=1, default=1e-3, description="reset r of panels A to D")
     equal_reset: float = Field(gt=0, lt=1, default=1e-5, description="reset r of panels E and F")
     starts: int = Field(ge=3, description="seeds of each start, trained in one batch")
     near_starts: int = Field(ge=2, default=5, description="seeds near the policies of the text")
-    ram_evaluations: tuple[Evaluations, ...] = Field(description="gradients of a flow for each M")
-    memento_evaluations: tuple[Evaluations, ...] = Field(
-        description="gradients of a flow for each m"
-    )
-    equal_evaluations: tuple[Evaluations, ...] = Field(description="the same in panels E and F")
     newton_evaluations: int = Field(
         ge=10, default=3000, description="gradients of L-BFGS after it, at most"
     )
-
-    @model_validator(mode="after")
-    def _one_number_each(self) -> DynamicsParameters:
-        for sizes, evaluations in (
-            ("ram_sizes", "ram_evaluations"),
-            ("memento_sizes", "memento_evaluations"),
-            ("memento_sizes", "equal_evaluations"),
-        ):
-            n, needed = len(getattr(self, evaluations)), len(getattr(self, sizes))
-            if n != needed:
-                raise ValueError(
-                    f"{evaluations} has {n} numbers; it needs {needed}, one for each of {sizes}"
-                )
-        return self
 
 
 def _median(table: Table) -> Estimate:
@@ -105,7 +75,7 @@ def _memories(table: Table, p: DynamicsParameters) -> dict[str, Estimate]:
         f"m = {m}": _over(
             random.where(kind="ram", size=4 ** (m - 1)), random.where(kind="memento", size=m)
         )
-        for m in p.memento_sizes
+        for m in p.memento
     }
 
 
@@ -189,68 +159,36 @@ class Dynamics(lab.Experiment):
     Parameters = DynamicsParameters
     profiles = {  # noqa: RUF012
         "smoke": DynamicsParameters(
-            ram_sizes=(3,),
-            memento_sizes=(2,),
-            starts=4,
-            near_starts=2,
-            ram_evaluations=(50,),
-            memento_evaluations=(50,),
-            equal_evaluations=(50,),
-            newton_evaluations=200,
+            ram={3: 50}, memento={2: 50}, starts=4, near_starts=2, newton_evaluations=200
         ),
-        "quick": DynamicsParameters(
-            ram_sizes=(8, 20),
-            memento_sizes=(3, 4),
-            starts=10,
-            ram_evaluations=(1000, 500),
-            memento_evaluations=(1000, 200),
-            equal_evaluations=(1000, 200),
-        ),
+        "quick": DynamicsParameters(ram={8: 1000, 20: 500}, memento={3: 1000, 4: 200}, starts=10),
         "overnight": DynamicsParameters(
-            ram_sizes=(8, 20),
-            memento_sizes=(3, 4),
-            starts=20,
-            ram_evaluations=(8000, 6000),
-            memento_evaluations=(6000, 1200),
-            equal_evaluations=(6000, 1200),
+            ram={8: 8000, 20: 6000}, memento={3: 6000, 4: 1200}, starts=20
         ),
         "paper": DynamicsParameters(
-            ram_sizes=(8, 20),
-            memento_sizes=(3, 4),
+            ram={8: 200_000, 20: 200_000},
+            memento={3: 200_000, 4: 100_000},
             starts=20,
             near_starts=20,
-            ram_evaluations=(200_000, 200_000),
-            memento_evaluations=(200_000, 100_000),
-            equal_evaluations=(200_000, 100_000),
         ),
     }
     claims = CLAIMS
 
     def points(self, p: DynamicsParameters) -> Iterator[lab.Point]:
-        def panel(panels: str, reset: float, kind: str, size: int, start: str, n: int) -> lab.Point:
-            near = start in ("ccp", "necklace")
-            return {
-                "panels": panels,
-                "reset": reset,
-                "kind": kind,
-                "size": size,
-                "start": start,
-                "starts": p.near_starts if near else p.starts,
-                "evaluations": n,
-                "newton_evaluations": p.newton_evaluations,
-                "mu": p.mu,
-                "seed": 0,
-            }
-
-        for M, n in zip(p.ram_sizes, p.ram_evaluations, strict=True):
-            for start in (*RAM_STARTS, "ccp"):
-                yield panel("A-D", p.reset, "ram", M, start, n)
-        for m, n in zip(p.memento_sizes, p.memento_evaluations, strict=True):
-            for start in (*MEMENTO_STARTS, "necklace"):
-                yield panel("A-D", p.reset, "memento", m, start, n)
-        for m, n in zip(p.memento_sizes, p.equal_evaluations, strict=True):
-            for kind, size in (("memento", m), ("ram", 4 ** (m - 1))):
-                yield panel("E-F", p.equal_reset, kind, size, "random", n)
+        shared = {"newton_evaluations": p.newton_evaluations, "mu": p.mu}
+        far, near = {"starts": p.starts}, {"starts": p.near_starts}
+        for kind, sizes, drawn, policy in (
+            ("ram", p.ram, RAM_STARTS, "ccp"),
+            ("memento", p.memento, MEMENTO_STARTS, "necklace"),
+        ):
+            start = [*({"start": name, **far} for name in drawn), {"start": policy, **near}]
+            size = [{"size": size, "evaluations": n} for size, n in sizes.items()]
+            panels = {"panels": "A-D", "reset": p.reset, "kind": kind}
+            yield from lab.grid(1, size=size, start=start, **panels, **shared)
+        for m, n in p.memento.items():
+            memory = [{"kind": "memento", "size": m}, {"kind": "ram", "size": 4 ** (m - 1)}]
+            panels = {"panels": "E-F", "reset": p.equal_reset, "start": "random"}
+            yield from lab.grid(1, memory=memory, evaluations=n, **panels, **far, **shared)
 
     def cost(self, point: lab.Point) -> float:
         size, starts = point["size"], point["starts"]
@@ -259,72 +197,63 @@ class Dynamics(lab.Experiment):
         return float(point["evaluations"] * (8e-4 + starts * each) + starts * (0.06 + 150 * each))
 
     def measure(self, point: lab.Point) -> lab.Result:
-        from symscape.bandit import Bandit, two_hypotheses
+        from symscape import bandit
 
         memory = memory_of(point["kind"], point["size"])
-        bandit = Bandit(memory, two_hypotheses(point["mu"]), point["reset"])
+        world = bandit.Bandit(memory, bandit.two_hypotheses(point["mu"]), point["reset"])
         names = ("kind", "size", "start", "starts", "seed", "mu", "reset")
-        flow, end = train(bandit, point, starting_logits(*(point[name] for name in names)))
+        flow, end = train(world, point, starting_logits(*(point[name] for name in names)))
         return {
             "times": flow.times.numpy(),
             "q_of_time": flow.q_of_time.numpy(),
             "q": end.q.numpy(),
-            "q_flow": flow.q.numpy(),
             "gradient": end.gradient.numpy(),
-            "time": flow.t.numpy(),
-            "steps": flow.steps.numpy(),
         }
 
     def figures(self, table: Table, p: DynamicsParameters) -> list[Figure]:
         from symscape.bandit import necklace_q
 
-        def panel(letter: str, title: str, found: Table, by: str, **lines: float) -> Figure:
-            figure = Figure(
-                f"fig4{letter}",
-                title,
-                "Median over the seeds of q against the time of the gradient flow, with the range "
-                "of all seeds; the marker at its end is the median at rest, after L-BFGS. Dashed: "
-                f"what the policies of the text reach. Ch. 7, Fig. 4{letter.upper()}.",
-                Axis("time t", log=True),
-                Axis("q", log=True),
-                claims=tuple(c.id for c in CLAIMS if letter in c.id.split(".")[1][4:]),
-            )
-            return _panel(figure, found, by, lines)
-
         ordinary, random = table.where(panels="A-D"), table.where(panels="E-F")
-        limits = {m: {"necklaces, r to 0": necklace_q(p.mu, m)} for m in p.memento_sizes}
+        limits = {m: {"necklaces, r to 0": necklace_q(p.mu, m)} for m in p.memento}
         figures = []
-        for letter, M in zip("ab", p.ram_sizes):
-            found = ordinary.where(kind="ram", size=M)
-            line = column_q(M, p.mu, p.reset)
-            figures.append(panel(letter, f"RAM, M = {M}", found, "start", CCP=line))
-        for letter, m in zip("cd", p.memento_sizes):
-            found = ordinary.where(kind="memento", size=m)
-            figures.append(panel(letter, f"Memento, m = {m}", found, "start", **limits[m]))
-        for letter, m in zip("ef", p.memento_sizes):
+        for letter, M in zip("ab", p.ram):
+            rows, line = ordinary.where(kind="ram", size=M), {"CCP": column_q(M, p.mu, p.reset)}
+            figures.append(_panel(letter, f"RAM, M = {M}", rows, "start", line))
+        for letter, m in zip("cd", p.memento):
+            rows = ordinary.where(kind="memento", size=m)
+            figures.append(_panel(letter, f"Memento, m = {m}", rows, "start", limits[m]))
+        for letter, m in zip("ef", p.memento):
             M = 4 ** (m - 1)
-            pair = (random.where(kind="memento", size=m), random.where(kind="ram", size=M))
-            found = Table(row for rows in pair for row in rows)
-            lines = {f"CCP, M = {M}": column_q(M, p.mu, p.equal_reset)} | limits[m]
+            both = (random.where(kind="memento", size=m), random.where(kind="ram", size=M))
+            rows = Table(row for found in both for row in found)
+            lines = {f"CCP, M = {M}": column_q(M, p.mu, p.equal_reset), **limits[m]}
             title = f"Memento m = {m} and RAM M = {M}, random starts"
-            figures.append(panel(letter, title, found, "kind", **lines))
+            figures.append(_panel(letter, title, rows, "kind", lines))
         return figures
 
 
-def _panel(figure: Figure, table: Table, by: str, lines: dict[str, float]) -> Figure:
+def _panel(letter: str, title: str, table: Table, by: str, lines: dict[str, float]) -> Figure:
+    figure = Figure(
+        f"fig4{letter}",
+        title,
+        "Median over the seeds of q against the time of the gradient flow, with the range of all "
+        "seeds; the marker at its end is the median at rest, after L-BFGS. Dashed: what the "
+        f"policies of the text reach. Ch. 7, Fig. 4{letter.upper()}.",
+        Axis("time t", log=True),
+        Axis("q", log=True),
+        claims=tuple(c.id for c in CLAIMS if letter in c.id.split(".")[1].removeprefix("fig4")),
+    )
     longest = 1.0
-    for row in table:
-        name, times, q = row[by], row["times"], row["q_of_time"]
-        complete = ~np.isnan(q).any(axis=0)
-        if not complete.any():
-            continue
-        times, q, group = times[complete], q[:, complete], COLORS[row[by]]
-        longest = max(longest, float(times[-1]))
-        figure.band(f"{name}, all seeds", times, q.min(axis=0), q.max(axis=0), group=group)
-        figure.measured(name, times, np.median(q, axis=0), mode="lines", group=group)
-        if len(at_rest(row)):
-            rest = _median(Table([row]))
-            figure.measured(f"{name}, at rest", times[-1:], rest.value, rest.error, group=group)
+    for group, row in enumerate(table):
+        complete = ~np.isnan(row["q_of_time"]).any(axis=0)
+        if complete.any():
+            name, times, q = row[by], row["times"][complete], row["q_of_time"][:, complete]
+            longest = max(longest, float(times[-1]))
+            figure.band(f"{name}, all seeds", times, q.min(axis=0), q.max(axis=0), group=group)
+            figure.measured(name, times, np.median(q, axis=0), mode="lines", group=group)
+            if len(at_rest(row)):
+                rest = _median(Table([row]))
+                figure.measured(f"{name}, at rest", times[-1:], rest.value, rest.error, group=group)
     for name, level in lines.items():
         figure.thesis(name, [1.0, longest], [level, level])
     return figure

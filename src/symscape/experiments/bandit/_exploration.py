@@ -79,13 +79,11 @@ def _small_resets(table: Table) -> Iterator[tuple[str, float, list[Row]]]:
 
 
 def _square_root(table: Table, p: ExplorationParameters) -> dict[str, Estimate]:
-    def rates(row: Row) -> Any:
-        return np.where(row["gradient"] <= REST, row["epsilon"], np.nan)
+    def of(rows: list[Row]) -> Estimate:
+        rates = [np.where(row["gradient"] <= REST, row["epsilon"], np.nan) for row in rows]
+        return slope([row["reset"] for row in rows], np.transpose(rates))
 
-    return {
-        panel: slope([row["reset"] for row in rows], np.transpose([rates(row) for row in rows]))
-        for panel, _, rows in _small_resets(table)
-    }
+    return {panel: of(rows) for panel, _, rows in _small_resets(table)}
 
 
 def _prefactor(table: Table, p: ExplorationParameters) -> dict[str, Estimate]:
@@ -250,159 +248,127 @@ class Exploration(lab.Experiment):
         return float(evaluations * (8e-4 + 1.5e-6 * point["M"] ** 2))
 
     def measure(self, point: lab.Point) -> lab.Result:
-        from symscape.bandit import RAM, Bandit, ccp_best_epsilon, two_hypotheses
+        from symscape import bandit
 
         M, mu, reset = point["M"], point["mu"], point["reset"]
-        bandit = Bandit(RAM(M), two_hypotheses(mu), reset)
+        world = bandit.Bandit(bandit.RAM(M), bandit.two_hypotheses(mu), reset)
         start = starting_logits("ram", M, "ccp", point["starts"], point["seed"], mu, reset)
-        flow, end = train(bandit, point, start)
+        flow, end = train(world, point, start)
         # After - at the top (memory M, arm A or B): the probability to step down.
-        down = [
-            end.policy.actions[:, 4 * (M - 1) + 2 * arm + 1, 2 * (M - 2) + arm] for arm in (0, 1)
-        ]
+        top, below = 4 * (M - 1) + 1, 2 * (M - 2)
+        down = [end.policy.actions[:, top + 2 * arm, below + arm] for arm in (0, 1)]
         return {
             "q": end.q.numpy(),
             "q_flow": flow.q.numpy(),
             "q_column": column_q(M, mu, reset),
             "epsilon": ((down[0] + down[1]) / 2).numpy(),
-            "epsilon_column": ccp_best_epsilon(M, mu, reset),
-            "time": flow.t.numpy(),
+            "epsilon_column": bandit.ccp_best_epsilon(M, mu, reset),
             "gradient": end.gradient.numpy(),
         }
 
     def figures(self, table: Table, p: ExplorationParameters) -> list[Figure]:
-        memory = table.select(
+        shown = "Markers: policies at rest, from the column of confidence plus 1e-4."
+        against_reset = Figure(
+            "q-vs-reset",
+            "Probability to play the worse arm against the reset probability",
+            f"{shown} Dashed: the formula. Ch. 7, Fig. 2 left.",
+            Axis("reset probability r", log=True),
+            Axis("q", log=True),
+            claims=("ch7.fig2.nothing-better", "ch7.fig2.training-stays"),
+        )
+        against_memory = Figure(
+            "q-vs-memory",
+            "Probability to play the worse arm against the size of the memory",
+            f"{shown} Dashed: the formula. Ch. 7, Fig. 2 right.",
+            Axis("memory states M"),
+            Axis("q", log=True),
+            claims=("ch7.eq7.small-reset",),
+        )
+        rates = Figure(
+            "exploration-rate",
+            "The exploration rate that training finds",
+            "Probability to step down from the top after a lost play, of policies at rest. Dashed: "
+            "the best rate in exact form; its limit for small r is Eq. 6.",
+            Axis("reset probability r", log=True),
+            Axis("epsilon", log=True),
+            claims=("ch7.eq6.square-root", "ch7.eq6.prefactor"),
+        )
+        left = table.select(lambda row: row["M"] in p.left_sizes)
+        right = table.select(
             lambda row: row["M"] in p.right_sizes and row["reset"] in p.right_resets
         )
-        resets = table.select(lambda row: row["M"] in p.left_sizes)
-        shown = "Markers: policies at rest, from the column of confidence plus 1e-4."
-        return [
-            _against(
-                Figure(
-                    "q-vs-reset",
-                    "Probability to play the worse arm against the reset probability",
-                    f"{shown} Dashed: the formula. Ch. 7, Fig. 2 left.",
-                    Axis("reset probability r", log=True),
-                    Axis("q", log=True),
-                    claims=("ch7.fig2.nothing-better", "ch7.fig2.training-stays"),
-                ),
-                resets, "reset", "q", ("M", "mu"),
-            ),
-            _against(
-                Figure(
-                    "q-vs-memory",
-                    "Probability to play the worse arm against the size of the memory",
-                    f"{shown} Dashed: the formula. Ch. 7, Fig. 2 right.",
-                    Axis("memory states M"),
-                    Axis("q", log=True),
-                    claims=("ch7.eq7.small-reset",),
-                ),
-                memory, "M", "q", ("reset", "mu"),
-            ),
-            _against(
-                Figure(
-                    "exploration-rate",
-                    "The exploration rate that training finds",
-                    "Probability to step down from the top after a lost play, of policies at rest. "
-                    "Dashed: the best rate in exact form; its limit for small r is Eq. 6.",
-                    Axis("reset probability r", log=True),
-                    Axis("epsilon", log=True),
-                    claims=("ch7.eq6.square-root", "ch7.eq6.prefactor"),
-                ),
-                resets, "reset", "epsilon", ("M", "mu"),
-            ),
-            _drawing(),
-            _walk_drawing(),
-        ]  # fmt: skip
+        _compared(against_reset, left, "reset", "q", ("M", "mu"))
+        _compared(against_memory, right, "M", "q", ("reset", "mu"))
+        _compared(rates, left, "reset", "epsilon", ("M", "mu"))
+        return [against_reset, against_memory, rates, *_drawings()]
 
 
-def _against(figure: Figure, table: Table, x: str, y: str, by: tuple[str, str]) -> Figure:
-    """Means over starts with the formula's curve, a series for each pair of fields."""
-    for place, (values, rows) in enumerate(table.groups(*by)):
-        name = ", ".join(f"{field} = {value:.3g}" for field, value in zip(by, values))
-        ordered = sorted(rows, key=lambda row: row[x])
-        found = [row for row in ordered if len(at_rest(row))]
-        means = [mean(at_rest(row, y)) for row in found]
-        errors = [estimate.error or 0.0 for estimate in means]
-        heights = [estimate.value for estimate in means]
-        figure.measured(name, [row[x] for row in found], heights, errors, group=place)
-        figure.thesis(name, [r[x] for r in ordered], [r[f"{y}_column"] for r in ordered])
-    return figure
+def _compared(figure: Figure, table: Table, x: str, y: str, by: tuple[str, str]) -> None:
+    """Means over the starts and the formula's curve, a series for each pair of fields."""
+    name = f"{by[0]} = {{{by[0]}:.3g}}, {by[1]} = {{{by[1]}:.3g}}"
+    figure.curves(
+        table,
+        lambda row: np.full(len(at_rest(row)), row[x]),
+        lambda row: at_rest(row, y),
+        by,
+        name=name,
+        mode="markers",
+    )
+    for values, rows in table.groups(*by):
+        line = sorted((row[x], row[f"{y}_column"]) for row in rows)
+        figure.thesis(name.format(**dict(zip(by, values))), *np.transpose(line))
 
 
 def _column_graph() -> PolicyGraph:
-    from symscape.bandit import (
-        RAM,
-        Bandit,
-        ccp_best_epsilon,
-        ccp_policy,
-        policy_graph,
-        two_hypotheses,
-    )
+    from symscape import bandit
 
     M, mu, reset = 8, 0.1, 1e-3
-    bandit = Bandit(RAM(M), two_hypotheses(mu), reset)
-    return policy_graph(bandit, ccp_policy(M, ccp_best_epsilon(M, mu, reset)))
+    world = bandit.Bandit(bandit.RAM(M), bandit.two_hypotheses(mu), reset)
+    column = bandit.ccp_policy(M, bandit.ccp_best_epsilon(M, mu, reset))
+    return bandit.policy_graph(world, column)
 
 
-def _walk_drawing() -> Figure:
-    """Fig. 1A: the walk of Hellman and Cover on as many states."""
-    from symscape.bandit import (
-        Bandit,
-        HellmanCover,
-        hellman_cover_policy,
-        policy_graph,
-        two_hypotheses,
-    )
+def _drawings() -> list[Figure]:
+    """Fig. 1C and 1A: the column, and the walk of Hellman and Cover on as many states."""
+    from symscape import bandit
 
-    bandit = Bandit(HellmanCover(16), two_hypotheses(0.1), 1e-3)
-    figure = Figure(
-        "walk",
-        "The walk of Hellman and Cover on 16 states",
-        "The memory alone decides the arm: A in the first half, B in the second. A line leads from "
-        "each state to the one that follows after a reward, or after none. The states are those of "
-        "the column for M = 8, laid out in one line. Ch. 7, Fig. 1A.",
-        Axis("memory state", range=(0.0, 17.0)),
-        Axis("arm (A is 0, B is 1)", range=(-0.5, 1.5)),
-    )
-    graph = policy_graph(bandit, hellman_cover_policy(16, 0.05), 0.0)
-    # Lines rise or fall from the state that they leave, so that their direction is seen.
-    return _drawn(figure, graph, lambda state, arm, aside: (state, arm + aside))
-
-
-def _drawing() -> Figure:
-    """Fig. 1C: the columns, with what is reached after a reward and without one."""
-    figure = Figure(
+    line = "A line leads from each state to the one that follows after a reward, or after none"
+    column = Figure(
         "column",
         "The column of confidence for M = 8",
-        "Each marker is a memory state with an arm, numbered from the bottom. A line leads from "
-        "each state to the one that follows after a reward, or after none; at the bottom the arms "
-        "are exchanged. Ch. 7, Fig. 1C.",
+        "Each marker is a memory state with an arm, numbered from the bottom. "
+        f"{line}; at the bottom the arms are exchanged. Ch. 7, Fig. 1C.",
         Axis("arm (A is 0, B is 1)", range=(-0.5, 1.5)),
         Axis("memory state", range=(0.0, 9.0)),
         claims=("ch7.fig1c.states",),
     )
-    return _drawn(figure, _column_graph(), lambda state, arm, aside: (arm + aside, state))
+    walk = Figure(
+        "walk",
+        "The walk of Hellman and Cover on 16 states",
+        "The memory alone decides the arm: A in the first half, B in the second. "
+        f"{line}. The states are those of the column for M = 8 in one line. Ch. 7, Fig. 1A.",
+        Axis("memory state", range=(0.0, 17.0)),
+        Axis("arm (A is 0, B is 1)", range=(-0.5, 1.5)),
+    )
+    world = bandit.Bandit(bandit.HellmanCover(16), bandit.two_hypotheses(0.1), 1e-3)
+    steps = bandit.policy_graph(world, bandit.hellman_cover_policy(16, 0.05), 0.0)
+    _draw(column, _column_graph(), lambda state, arm: (arm, state))
+    _draw(walk, steps, lambda state, arm: (state, arm))
+    return [column, walk]
 
 
-def _drawn(
-    figure: Figure,
-    graph: PolicyGraph,
-    place: Callable[[float, float, float], tuple[float, float]],
-) -> Figure:
-    """States and the lines between them; ``place`` is of a state, its arm and a step aside."""
-    states = [float(label[:-1]) for label in graph.labels]
+def _draw(
+    figure: Figure, graph: PolicyGraph, place: Callable[[float, float], tuple[float, float]]
+) -> None:
+    """The states, and lines that begin beside them, so that their direction is seen."""
+    nodes = [(float(label[:-1]), arm) for label, arm in zip(graph.labels, graph.arms)]
     for sign, aside in (("+", 0.1), ("-", -0.1)):
         lines: list[tuple[float, float]] = []
         for edge in graph.edges:
             if edge.reward == sign and edge.source != edge.target:
-                ends = ((edge.source, aside), (edge.target, 0.0))
-                lines += [place(states[node], graph.arms[node], step) for node, step in ends]
-                lines.append((math.nan, math.nan))
-        x, y = zip(*lines)
-        figure.guide(f"after {sign}", x, y)
-    for arm, letter in enumerate("AB"):
-        places = [place(state, arm, 0.0) for state, a in zip(states, graph.arms) if a == arm]
-        x, y = zip(*places)
+                state, arm = nodes[edge.source]
+                lines += [place(state, arm + aside), place(*nodes[edge.target]), (np.nan, np.nan)]
+        figure.guide(f"after {sign}", *np.transpose(lines))
+    for played, letter in enumerate("AB"):
+        x, y = np.transpose([place(state, arm) for state, arm in nodes if arm == played])
         figure.measured(f"arm {letter}", x, y)
-    return figure

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from symscape import lab
@@ -15,10 +14,6 @@ from symscape.experiments.bandit._starts import REST, starting_logits
 from symscape.lab import Axis, Claim, Figure, Row, Table, Tolerance
 from symscape.scaling import Estimate, bootstrap
 
-if TYPE_CHECKING:
-    from symscape.bandit import Bandit, Policy
-
-Array = NDArray[np.float64]
 Events = Annotated[int, Field(ge=2, le=8)]
 Reset = Annotated[float, Field(gt=0, lt=1)]
 
@@ -40,26 +35,22 @@ class MementoParameters(lab.Parameters):
 
 
 def _best(number: str, table: Table, p: MementoParameters) -> dict[str, Estimate]:
-    """A number of the best policy at the smallest reset, of those found from random starts."""
+    """A number of the best policy that was found from random starts, at the smallest reset."""
     return {f"m = {row['size']}": _of_best(row, number) for row in table.where(start="random")}
 
 
 def _of_best(row: Row, number: str) -> Estimate:
     from symscape.bandit import necklace_q
 
-    q, rest = row["q"][:, -1], row["gradient"][:, -1] <= REST
-    limit = necklace_q(row["mu"], row["size"])
-    values = row["q"][:, -1] / limit if number == "q" else row[number]
-
-    def of_best(starts: list[int]) -> float:
-        return float(values[min(starts, key=lambda i: q[i])])
-
-    runs = [int(i) for i in np.flatnonzero(rest)]
-    best = bootstrap(runs, of_best)
-    lowest = min(runs, key=lambda i: q[i])
+    limit, rest = necklace_q(row["mu"], row["size"]), row["gradient"][:, -1] <= REST
+    q = row["q"][rest, -1]
+    values = q / limit if number == "q" else row[number][rest]
+    best = bootstrap(range(len(q)), lambda runs: float(values[min(runs, key=lambda i: q[i])]))
     return best.noted(
-        f"q = {q[lowest]:.4g} where the necklaces' limit is {limit:.4g}.",
-        f"Left out, not at rest: {len(q) - len(runs)} of {len(q)}." if len(runs) < len(q) else "",
+        f"The best q is {q.min():.4g} where the necklaces' limit is {limit:.4g}.",
+        f"Left out, not at rest: {len(rest) - len(q)} of {len(rest)}."
+        if len(q) < len(rest)
+        else "",
     )
 
 
@@ -139,56 +130,34 @@ class MementoPolicies(lab.Experiment):
         return float(point["starts"] * (100 * len(point["resets"]) + point["evaluations"]) * each)
 
     def measure(self, point: lab.Point) -> lab.Result:
-        from symscape.bandit import Bandit, Memento, gradient_flow, minimize, two_hypotheses
+        from symscape import bandit
 
-        memory, arms = Memento(point["size"]), two_hypotheses(point["mu"])
+        memory, arms = bandit.Memento(point["size"]), bandit.two_hypotheses(point["mu"])
         resets, names = point["resets"], ("size", "start", "starts", "seed", "mu")
         given = {name: point[name] for name in names}
         logits = starting_logits("memento", **given, reset=resets[0])
         if point["start"] == "random":
-            first = Bandit(memory, arms, resets[0])
-            logits = gradient_flow(first, logits, evaluations=point["evaluations"]).logits
+            first = bandit.Bandit(memory, arms, resets[0])
+            logits = bandit.gradient_flow(first, logits, evaluations=point["evaluations"]).logits
         q, gradient = [], []
         for reset in resets:
-            bandit = Bandit(memory, arms, reset)
-            found = minimize(bandit, logits, evaluations=point["newton_evaluations"])
+            world = bandit.Bandit(memory, arms, reset)
+            found = bandit.minimize(world, logits, evaluations=point["newton_evaluations"])
             q.append(found.q.numpy())
             gradient.append(found.gradient.numpy())
             # What is as good as zero at one reset may have to grow at the next.
             logits = found.policy.logits(floor=min(1e-4, reset))
+        shares = bandit.necklace_shares(world, found.policy)
         return {
             "q": np.stack(q, 1),
             "gradient": np.stack(gradient, 1),
-            **necklace_shares(bandit, found.policy),
+            "oldest": shares.oldest.numpy(),
+            "oldest_mixed": shares.oldest_mixed.numpy(),
+            "informed_exits": shares.informed_exits.numpy(),
         }
 
     def figures(self, table: Table, p: MementoParameters) -> list[Figure]:
         return [_against_reset(table), _structure(table)]
-
-
-def necklace_shares(bandit: Bandit, policy: Policy) -> dict[str, Array]:
-    """How far policies of Memento are necklace policies: (i) and (iii) of Def. 4.1.
-
-    A good agent mostly sits where its memory holds one arm alone, AAA or BBB, and stays there:
-    there it plays the oldest arm whatever cycles it knows. Only mixed words tell necklaces apart.
-    """
-    memory: Any = bandit.memory
-    full = range(4**memory.m)
-    events = [list(zip(*memory.history(o))) for o in full]
-    mixed = np.array([len({arm for arm, _ in word}) > 1 for word in events])
-    # + on A and - on B speak for A: all for A, or all for B
-    agreed = np.array(
-        [len({(arm == "A") == (sign == "+") for arm, sign in w}) == 1 for w in events]
-    )
-    seen = bandit.observations(policy)[:, : len(full)].numpy()
-    kept = policy.actions[:, full, memory.oldest_arm].numpy()
-    exits = seen * (1 - kept)
-    return {
-        "oldest": (seen * kept).sum(1) / seen.sum(1),
-        "oldest_mixed": (seen * kept)[:, mixed].sum(1) / seen[:, mixed].sum(1),
-        "informed_exits": exits[:, mixed & agreed].sum(1) / exits[:, mixed].sum(1),
-        "mixed": seen[:, mixed].sum(1) / seen.sum(1),
-    }
 
 
 def _against_reset(table: Table) -> Figure:
@@ -203,18 +172,18 @@ def _against_reset(table: Table) -> Figure:
         Axis("q", log=True),
         claims=("ch7.sec6.conjecture",),
     )
-    for place, ((m, start), rows) in enumerate(table.groups("size", "start")):
-        for row in rows:
-            at_rest = np.where(row["gradient"] <= REST, row["q"], np.inf).min(axis=0)
-            named = f"m = {m}, {start}"
-            figure.measured(named, row["resets"], at_rest, mode="lines+markers", group=place)
-        level = necklace_q(row["mu"], m)
-        if start == "random":
-            figure.thesis(f"m = {m}, q*", [row["resets"][-1], row["resets"][0]], [level, level])
+    for row in table:
+        m, resets = row["size"], row["resets"]
+        rest = np.where(row["gradient"] <= REST, row["q"], np.inf).min(axis=0)
+        figure.measured(f"m = {m}, {row['start']}", resets, rest, mode="lines+markers")
+        if row["start"] == "random":
+            figure.thesis(f"m = {m}, q*", resets, np.full(len(resets), necklace_q(row["mu"], m)))
     return figure
 
 
 def _structure(table: Table) -> Figure:
+    from symscape.bandit import necklace_q
+
     figure = Figure(
         "structure",
         "Are good policies necklace policies?",
@@ -224,10 +193,8 @@ def _structure(table: Table) -> Figure:
         Axis("share of the oldest arm in mixed words", range=(0.0, 1.05)),
         claims=("ch7.sec6.necklaces", "ch7.sec6.exits"),
     )
-    for (m, start), rows in table.groups("size", "start"):
-        from symscape.bandit import necklace_q
-
-        for row in rows:
-            ratios = row["q"][:, -1] / necklace_q(row["mu"], m)
-            figure.measured(f"m = {m}, {start}", ratios, row["oldest_mixed"])
+    for row in table:
+        rest = row["gradient"][:, -1] <= REST
+        ratios = row["q"][rest, -1] / necklace_q(row["mu"], row["size"])
+        figure.measured(f"m = {row['size']}, {row['start']}", ratios, row["oldest_mixed"][rest])
     return figure

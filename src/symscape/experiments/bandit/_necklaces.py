@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,41 +76,25 @@ def _in_limit(table: Table) -> Table:
     return table.where(epsilon0=TINIEST)
 
 
-def _odds_deviation(table: Table) -> Estimate:
-    return _largest(abs(row["odds"] / row["odds_formula"] - 1) for row in table)
-
-
 def _exponent(row: Row) -> float:
     """log(1/q - 1) in units of log(1/alpha)."""
     return math.log(row["odds"]) / math.log(row["k_best"] / row["k_worst"])
 
 
+def _largest_deviation(table: Table, number: str) -> Estimate:
+    """Largest relative deviation of a number, or an array of them, from its formula."""
+    return _largest(np.max(abs(r[number] / r[f"{number}_formula"] - 1)) for r in table)
+
+
 def _hellman_cover(table: Table, p: NecklaceParameters) -> Estimate:
-    rows = [*table.where(what="hellman-cover"), *_symmetric(table, "ram")]
-    return _largest(abs(row["q"] / row["q_formula"] - 1) for row in rows)
-
-
-def _number(table: Table, p: NecklaceParameters) -> Estimate:
-    return _largest(abs(row["number"] - row["counted"]) for row in table.where(what="order"))
+    both = [*table.where(what="hellman-cover"), *_symmetric(table, "ram")]
+    return _largest_deviation(Table(both), "q")
 
 
 def _gray_order(table: Table, p: NecklaceParameters) -> Estimate:
     orders = table.where(what="order")
     primes = [row for row in orders if all(row["size"] % d for d in range(2, row["size"]))]
     return _largest(row["number"] - row["length"] for row in primes)
-
-
-def _four_letters(table: Table, p: NecklaceParameters) -> Estimate:
-    return _largest(row["length"] for row in table.where(what="order").where(size=4))
-
-
-def _limit(table: Table, p: NecklaceParameters) -> Estimate:
-    rows = _in_limit(_symmetric(table, "memento"))
-    return _largest(abs(row["q"] / row["q_formula"] - 1) for row in rows)
-
-
-def _bound(table: Table, p: NecklaceParameters) -> Estimate:
-    return -_largest(-row["q"] / row["q_formula"] for row in _symmetric(table, "memento"))
 
 
 def _memento_growth(table: Table, p: NecklaceParameters) -> Estimate:
@@ -123,11 +107,6 @@ def _ram_growth(table: Table, p: NecklaceParameters) -> Estimate:
     return _largest(abs(_exponent(row) - (row["effective_size"] / 2 - 1)) for row in rows)
 
 
-def _walk(number: str, table: Table, p: NecklaceParameters) -> Estimate:
-    rows = table.where(what="walk")
-    return _largest(float(np.max(abs(r[number] / r[f"{number}_formula"] - 1))) for r in rows)
-
-
 def _ucb(table: Table, p: NecklaceParameters) -> Estimate:
     """Exponent of m q / ln m in the number m of plays."""
     rows = table.where(what="ucb").rows
@@ -135,7 +114,12 @@ def _ucb(table: Table, p: NecklaceParameters) -> Estimate:
         raise NoEstimate("No run gives this number.")
     m = rows[0]["times"]
     curves = [row["worse"] / np.log(m) for row in rows]
-    return slope(m, curves, (0.03 * m[-1], m[-1]), note=f"At the end m q / ln m = {np.mean(curves, 0)[-1]:.3g}.")
+    return slope(
+        m,
+        curves,
+        (0.03 * m[-1], m[-1]),
+        note=f"At the end m q / ln m = {np.mean(curves, 0)[-1]:.3g}.",
+    )
 
 
 def _beats_plays(table: Table, p: NecklaceParameters) -> Estimate:
@@ -145,86 +129,79 @@ def _beats_plays(table: Table, p: NecklaceParameters) -> Estimate:
     return _largest(row["q"] / bayes_q(p.mu, row["size"]) for row in rows)
 
 
+_exact = partial(Claim, kind="exact", profile="quick")
+
 CLAIMS = (
-    Claim(
+    _exact(
         "ch7.sec3.hellman-cover",
         "Ch. 7, Sec. 3 and Fig. 1A",
         "A walk on 2M states that decide the arm alone is as good as the column of M states.",
         "alpha^(2M-1) / (1 + alpha^(2M-1))",
         Tolerance.at_most(1e-9, "largest relative deviation of q from the formula, both agents"),
         _hellman_cover,
-        kind="exact",
-        profile="quick",
     ),
-    Claim(
+    _exact(
         "ch7.def4.1.number",
         "Ch. 7, Def. 4.1",
         "N(m) = (1/m) sum of phi(d) 2^(m/d) is the number of binary necklaces.",
         "equal",
         Tolerance.at_most(0, "largest difference from counting rotations, exact"),
-        _number,
-        kind="exact",
-        profile="quick",
+        lambda table, p: _largest(
+            abs(row["number"] - row["counted"]) for row in table.where(what="order")
+        ),
     ),
-    Claim(
+    _exact(
         "ch7.def4.1.gray-order",
         "Ch. 7, Def. 4.1 (Degni & Drisko)",
         "For prime m there is a Gray order of all necklaces, n(m) = N(m).",
         "n(m) = N(m)",
         Tolerance.at_most(0, "largest N(m) - n(m) over the prime m, exact"),
         _gray_order,
-        kind="exact",
-        profile="quick",
     ),
-    Claim(
+    _exact(
         "ch7.fig3.four-letters",
         "Ch. 7, Fig. 3",
         "For m = 4 the chain has 5 necklaces, 3 and the 2 ends.",
         5,
         Tolerance(5, 5, "exact"),
-        _four_letters,
-        kind="exact",
+        lambda table, p: _largest(r["length"] for r in table.where(what="order").where(size=4)),
         profile="smoke",
     ),
-    Claim(
+    _exact(
         "ch7.lemma4.1.crossing",
         "Ch. 7, Lemma 4.1 and Fig. 5",
         "A walk crosses a chain with probability (1 + l_1/r_1 + l_1 l_2/(r_1 r_2) + ...)^(-1).",
         "Eq. 8",
         Tolerance.at_most(1e-9, "largest relative deviation from the absorbing chain, solved"),
-        partial(_walk, "crossing"),
-        kind="exact",
+        lambda table, p: _largest_deviation(table.where(what="walk"), "crossing"),
         profile="smoke",
     ),
-    Claim(
+    _exact(
         "ch7.lemma4.2.ends",
         "Ch. 7, Lemma 4.2 and Fig. 5",
         "Ends that are hardly left are held with odds that are a product of all rates.",
         "Eq. 9",
         Tolerance.at_most(1e-9, "largest relative deviation from the steady state at 1e-60"),
-        partial(_walk, "end"),
-        kind="exact",
+        lambda table, p: _largest_deviation(table.where(what="walk"), "end"),
         profile="smoke",
     ),
-    Claim(
+    _exact(
         "ch7.theorem4.3.limit",
         "Ch. 7, Theorem 4.3",
         "The necklace policy converges to q* = (1 + alpha^(m (1 - n(m))))^(-1).",
         "q tends to q*",
         Tolerance.at_most(1e-6, "largest q / q* - 1 at epsilon_1 = 1e-14, epsilon_0 = 1e-60"),
-        _limit,
-        kind="exact",
-        profile="quick",
+        lambda table, p: _largest_deviation(_in_limit(_symmetric(table, "memento")), "q"),
     ),
-    Claim(
+    _exact(
         "ch7.theorem4.3.bound",
         "Ch. 7, Theorem 4.3",
         "q* is a lower bound: q >= q* for every epsilon_0 and epsilon_1.",
         ">= 1",
         Tolerance.at_least(1 - 1e-12, "smallest q / q* over all rates, up to rounding"),
-        _bound,
-        kind="exact",
-        profile="quick",
+        lambda table, p: (
+            -_largest(-row["q"] / row["q_formula"] for row in _symmetric(table, "memento"))
+        ),
     ),
     Claim(
         "ch7.sec4.plays",
@@ -237,55 +214,45 @@ CLAIMS = (
         _ucb,
         profile="quick",
     ),
-    Claim(
+    _exact(
         "ch7.sec4.more-than-plays",
         "Ch. 7, Sec. 1 and 4",
         "A memory of m events is better than the best agent that only plays m times.",
         "considerably better",
         Tolerance.at_most(1.0, "largest q of necklaces / q of the best m plays, by Bayes' rule"),
         _beats_plays,
-        kind="exact",
-        profile="quick",
     ),
-    Claim(
+    _exact(
         "ch7.table1.necklaces-any-arms",
         "Ch. 7, Table 1",
         "Odds of the better arm for any k_A > k_B, Memento with necklaces.",
         "formula",
         Tolerance.at_most(1e-5, "largest relative deviation from the formula, small exit rates"),
-        lambda table, p: _odds_deviation(_in_limit(table.where(what="memento"))),
-        kind="exact",
-        profile="quick",
+        lambda table, p: _largest_deviation(_in_limit(table.where(what="memento")), "odds"),
     ),
-    Claim(
+    _exact(
         "ch7.table1.columns-any-arms",
         "Ch. 7, Table 1 and Eq. 41",
         "Odds of the better arm for any k_A > k_B, RAM with the column of confidence.",
         "formula",
         Tolerance.at_most(1e-5, "largest relative deviation from the formula, small epsilon"),
-        lambda table, p: _odds_deviation(table.where(what="ram")),
-        kind="exact",
-        profile="quick",
+        lambda table, p: _largest_deviation(table.where(what="ram"), "odds"),
     ),
-    Claim(
+    _exact(
         "ch7.table1.memento-growth",
         "Ch. 7, Table 1",
         "The exponent m (n(m) - 1) of Memento is sqrt(M_eff) = 2^m to leading order.",
         "2^m",
         Tolerance.at_most(0.02, "largest deviation from 1 of their ratio, at the two largest m"),
         _memento_growth,
-        kind="exact",
-        profile="quick",
     ),
-    Claim(
+    _exact(
         "ch7.table1.ram-growth",
         "Ch. 7, Table 1",
         "The exponent log(1/q - 1) / log(1/alpha) of RAM is M_eff / 2 - 1.",
         "M_eff / 2 - 1",
         Tolerance.at_most(1e-6, "largest deviation of the exponent"),
         _ram_growth,
-        kind="exact",
-        profile="quick",
     ),
 )
 
@@ -392,27 +359,22 @@ def _point(what: str, size: int, arms: tuple[float, float], rate: float, end: fl
 
 def _order(point: lab.Point) -> lab.Result:
     """The number of necklaces, counted and by the formula, and the length of the chain."""
-    from symscape.bandit import gray_necklaces, n_necklaces
+    from symscape import bandit
 
     m = point["size"]
-    low, seen, counted = 2**m - 1, np.zeros(2**m, dtype=bool), 0
-    for word in range(2**m):
-        if not seen[word]:
-            counted += 1
-            for shift in range(m):
-                seen[((word << shift) | (word >> (m - shift))) & low] = True
-    return {"number": n_necklaces(m), "counted": counted, "length": len(gray_necklaces(m))}
+    words = (format(n, f"0{m}b").replace("0", "A").replace("1", "B") for n in range(2**m))
+    return {
+        "number": bandit.n_necklaces(m),
+        "counted": len({bandit.necklace_of(word) for word in words}),
+        "length": len(bandit.gray_necklaces(m)),
+    }
 
 
 def _random_walk(point: lab.Point) -> lab.Result:
     """A chain with random rates: crossing its first sites, and the odds of its two ends."""
     import torch
 
-    from symscape.bandit import (
-        chain_crossing,
-        chain_end_probability,
-        steady_state_without_reset,
-    )
+    from symscape import bandit
 
     n, random = point["size"], np.random.default_rng([point["seed"], point["size"]])
     left, right = random.uniform(0.05, 0.5, size=(2, n))
@@ -423,12 +385,12 @@ def _random_walk(point: lab.Point) -> lab.Result:
     stay = np.diag(left + right) - walk[1:-1, 1:-1]
     solved = [np.linalg.solve(stay[:j, :j], np.eye(j)[0])[-1] * right[j - 1] for j in inner]
     walk[1, 0], walk[n, n + 1] = TINIEST * right[0], TINIEST * left[-1]
-    p = steady_state_without_reset(torch.from_numpy(walk), torch.full((n + 2,), 1 / (n + 2)))
+    p = bandit.steady_state_without_reset(torch.from_numpy(walk), torch.ones(n + 2))
     return {
         "crossing": np.array(solved),
-        "crossing_formula": np.array([chain_crossing(left[:j], right[:j]) for j in inner]),
+        "crossing_formula": np.array([bandit.chain_crossing(left[:j], right[:j]) for j in inner]),
         "end": float(p[-1] / (p[0] + p[-1])),
-        "end_formula": chain_end_probability(left, right, right[0], left[-1]),
+        "end_formula": bandit.chain_end_probability(left, right, right[0], left[-1]),
     }
 
 
@@ -452,58 +414,35 @@ def _odds(point: lab.Point) -> lab.Result:
     """q without reset, and by the formula for small exit rates."""
     import torch
 
-    from symscape.bandit import (
-        RAM,
-        Bandit,
-        HellmanCover,
-        Memento,
-        ccp_odds,
-        ccp_policy,
-        hellman_cover_policy,
-        hellman_cover_q,
-        necklace_odds,
-        necklace_policy,
-    )
+    from symscape import bandit
 
-    size, k_best, k_worst = point["size"], point["k_best"], point["k_worst"]
-    # One hypothesis, A is better: the policies treat both arms alike.
-    arms = torch.tensor([[k_best, k_worst]], dtype=torch.float64)
+    size, best, worst = point["size"], point["k_best"], point["k_worst"]
+    ends, inner = point["epsilon0"], point["epsilon1"]
+    memory: bandit.Memory
     if point["what"] == "ram":
-        bandit, odds = Bandit(RAM(size), arms, 0.0), ccp_odds(size, k_best, k_worst)
-        policy = ccp_policy(size, point["epsilon1"])
+        memory, odds = bandit.RAM(size), bandit.ccp_odds(size, best, worst)
+        policy = bandit.ccp_policy(size, inner)
     elif point["what"] == "hellman-cover":
         # With symmetric arms every reward changes the odds by the same alpha.
-        q = hellman_cover_q(size, k_worst / k_best)
-        bandit, odds = Bandit(HellmanCover(size), arms, 0.0), 1 / q - 1
-        policy = hellman_cover_policy(size, point["epsilon1"])
+        memory, odds = bandit.HellmanCover(size), 1 / bandit.hellman_cover_q(size, worst / best) - 1
+        policy = bandit.hellman_cover_policy(size, inner)
     else:
-        bandit, odds = Bandit(Memento(size), arms, 0.0), necklace_odds(size, k_best, k_worst)
-        policy = necklace_policy(size, point["epsilon0"], point["epsilon1"])
-    u = bandit.choices(policy)[0]
-    right = float(u[bandit.memory.arms == 0].sum())
-    wrong = float(u[bandit.memory.arms == 1].sum())
-    found = {
+        memory, odds = bandit.Memento(size), bandit.necklace_odds(size, best, worst)
+        policy = bandit.necklace_policy(size, ends, inner)
+    # One hypothesis, A is better: the policies treat both arms alike.
+    world = bandit.Bandit(memory, torch.tensor([[best, worst]], dtype=torch.float64), 0.0)
+    u = world.choices(policy)[0]
+    right, wrong = (float(u[memory.arms == arm].sum()) for arm in (0, 1))
+    found: lab.Result = {
         "q": wrong,
         "odds": right / wrong,
         "odds_formula": odds,
         "q_formula": 1 / (1 + odds),
-        "effective_size": bandit.memory.effective_size,
+        "effective_size": memory.effective_size,
     }
-    return found | {"necklaces": _shares(bandit, u) if point["what"] == "memento" else np.zeros(0)}
-
-
-def _shares(bandit: Any, u: Any) -> Array:
-    """Probability of each necklace of the chain."""
-    from symscape.bandit import gray_necklaces, necklace_of
-
-    m = bandit.memory.m
-    place = {word: i for i, word in enumerate(gray_necklaces(m))}
-    shares = np.zeros(len(place))
-    for c in range(4**m // 2):
-        word = necklace_of(bandit.memory.history(2 * c)[0])
-        if word in place:
-            shares[place[word]] += float(u[c])
-    return shares
+    if point["what"] == "memento":
+        found["necklaces"] = bandit.necklace_shares(world, policy).chain.numpy()
+    return found
 
 
 def _table1(table: Table) -> Figure:

@@ -256,16 +256,16 @@ class Optima(lab.Experiment):
         )
 
     def measure(self, point: lab.Point) -> lab.Result:
-        from symscape.bandit import Bandit, best_deterministic_policy, two_hypotheses
+        from symscape import bandit
 
         memory = memory_of(point["what"], point["size"])
-        bandit = Bandit(memory, two_hypotheses(point["mu"]), point["reset"])
+        world = bandit.Bandit(memory, bandit.two_hypotheses(point["mu"]), point["reset"])
         if point["start"] == "oracle":
-            found = best_deterministic_policy(bandit)
+            found = bandit.best_deterministic_policy(world)
             return {"q": np.array([found.q]), "bound": found.bound, "nodes": found.nodes}
         names = ("what", "size", "start", "starts", "seed", "mu", "reset")
-        flow, end = train(bandit, point, starting_logits(*(point[name] for name in names)))
-        return {"q": end.q.numpy(), "q_flow": flow.q.numpy(), "gradient": end.gradient.numpy()}
+        _, end = train(world, point, starting_logits(*(point[name] for name in names)))
+        return {"q": end.q.numpy(), "gradient": end.gradient.numpy()}
 
     def figures(self, table: Table, p: OptimaParameters) -> list[Figure]:
         trained = _trained(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,24 +37,18 @@ def starting_logits(
     kind: str, size: int, start: str, starts: int, seed: int, mu: float, reset: float
 ) -> Logits:
     """The logits that runs begin with, by the thesis's names of initializations."""
-    from symscape.bandit import RAM, Memento, ccp_best_epsilon, ccp_policy, necklace_policy
+    from symscape import bandit
 
     if start == "ccp":
-        return _near(ccp_policy(size, ccp_best_epsilon(size, mu, reset)), starts, seed)
+        epsilon = bandit.ccp_best_epsilon(size, mu, reset)
+        return _near(bandit.ccp_policy(size, epsilon), starts, seed)
     if start == "necklace":
         # Exit rates are to be learned; they begin away from zero and in the right order.
-        return _near(necklace_policy(size, 0.05, 0.2), starts, seed)
-    if kind == "ram":
-        ram = RAM(size)
-        draw = {
-            "random": ram.random_logits,
-            "linear": ram.linear_logits,
-            "columns": ram.column_logits,
-        }
-    else:
-        memento = Memento(size)
-        draw = {"random": memento.random_logits, "cycles": memento.cycle_logits}
-    return draw[start](starts, seed)
+        return _near(bandit.necklace_policy(size, 0.05, 0.2), starts, seed)
+    memory: Any = memory_of(kind, size)
+    names = {"linear": "linear_logits", "columns": "column_logits", "cycles": "cycle_logits"}
+    drawn: Logits = getattr(memory, names.get(start, "random_logits"))(starts, seed)
+    return drawn
 
 
 def _near(policy: Policy, starts: int, seed: int) -> Logits:
@@ -86,14 +81,11 @@ def at_rest(row: Row, name: str = "q") -> Array:
 
 def left_out(table: Table) -> str:
     """A sentence that counts the runs that are not at rest, empty where all are."""
-    counts = {
-        f"{row['start']} {row['size']}" if "start" in row else f"M = {row['M']}": int(
-            (np.asarray(row["gradient"]) > REST).sum()
-        )
-        for row in table
-        if "gradient" in row
-    }
-    named = ", ".join(f"{count} of {name}" for name, count in counts.items() if count)
+    counts: Counter[str] = Counter()
+    for row in table:
+        name = f"{row['start']}, {row['size']}" if "start" in row else f"M = {row['M']}"
+        counts[name] += len(row["q"]) - len(at_rest(row))
+    named = "; ".join(f"{count} of {name}" for name, count in counts.items() if count)
     return f"Left out, not at rest: {named}." if named else ""
 
 
