@@ -102,7 +102,8 @@ def _with_slopes(
     for layer, units, patterns in kinks:
         bent[layer][units, patterns] = values[used : used + len(units)].to(bent[layer].dtype)
         used += len(units)
-    deltas, pulls = [state.deltas[-1]], []
+    deltas = [state.deltas[-1]]
+    pulls: list[Tensor] = []
     for layer in range(state.net.L - 1, -1, -1):
         pulls.insert(0, state.matrices[layer + 1].T @ deltas[0])
         deltas.insert(0, bent[layer] * pulls[0])

@@ -1,43 +1,58 @@
-"""Analysis of runs close to the jamming transition, shared by random data and images.
+"""Runs at the jamming transition: which of them count, and what is read off them.
 
-Every function takes a table of finished runs (see :mod:`._state` for the fields) and knows nothing
-of how they were trained.  Losses are in units of the squared margin.
+Tables hold finished runs, with the fields of :func:`._state.measure_run`. Losses are in units of
+the squared margin. Errors are bootstraps over seeds, with the drift over what the analysis chose:
+the loss below which a run is close to the transition, and windows of fits.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from symscape.lab import Finding, Row
+from symscape import scaling
+from symscape.lab import Estimate, NoEstimate, Row, Table
 
 FITTED_LOSS = 1e-12
 """Below this loss a run counts as fitted: unsatisfied patterns that are left are rounding."""
 
-CLOSE = (1e-6, 1e-2)
-"""Final losses of the runs that count as near the transition (the rectangle of Fig. 6b)."""
+SILENT = 0.02
+"""Largest share of silent patterns: a net that lost more of them has broken, not jammed."""
 
-NONE_CLOSE = f"No run ended at a loss between {CLOSE[0]:g} and {CLOSE[1]:g}."
+BALANCED = 0.1
+"""Gradient over the square root of the loss below which forces count as balanced: a run may still
+creep down, as most do near the transition, but from one nearly stationary state to the next."""
+
+CLOSE = (0.05, 0.02, 0.15)
+"""Loss below which a run counts as close to the transition: overlaps of a third of the margin. The
+number is that of the first, and its drift over the others is in the error."""
+
+HEIGHT = (0.15, 0.08, 0.25)
+"""The same for the line N_Delta/N(loss) that is extrapolated to the transition."""
+
+COUNTABLE = (20, 10, 40)
+"""Misclassified patterns that a loss must allow for their share to be fitted: one adds at least
+1/(2P) to it, so that below 2 P loss = 1 there is none by arithmetic."""
+
+WINDOWS = ((1e-2, 1.0), (1e-2, 0.3), (3e-2, 1.0))
+"""Windows of overlaps and gaps in which their exponents are fitted."""
 
 THESIS_RATIO = 2.85
 """P / N of random data at the transition: between 2.8 and 2.9 (Paper A, Fig. 6a)."""
-
-THETA_WINDOW = (1e-2, 1.0)
-GAMMA_WINDOW = (1e-2, 1.0)
-
-EVEN = 1 / 12
-"""Participation ratio above which a state counts as jammed evenly: half that of an exponential."""
 
 ROUNDING = 1e-9
 """Eigenvalues below this times the largest count as zero."""
 
 Array = NDArray[np.float64]
-Statistic = Callable[[Sequence[Row]], float]
-Window = tuple[float, float]
+Value = Callable[[Row], float]
+Statistic = Callable[[Array, Array], float]
+"""A number of the losses of runs and of one value of each."""
+Answer = Callable[[Table], Estimate]
 
 
 def is_fitted(row: Row) -> bool:
@@ -45,141 +60,226 @@ def is_fitted(row: Row) -> bool:
     return bool(row["n_delta"] == 0 or row["loss"] < FITTED_LOSS)
 
 
-def is_settled(row: Row) -> bool:
-    """Whether the run ended at zero loss, or at rest; one that did not is censored."""
-    return is_fitted(row) or row["status"] == "stalled"
+def is_jammed(row: Row) -> bool:
+    """Whether the run came to rest at a positive loss; one that did not is censored."""
+    return row["status"] == "stalled" and not is_fitted(row)
 
 
-def unfitted(rows: Iterable[Row]) -> list[Row]:
-    """The runs of positive loss, at rest or not."""
-    return [row for row in rows if not is_fitted(row)]
+def patterns(row: Row) -> int:
+    """Patterns that are not silent: those that all numbers of the run are about."""
+    return int(row["P"] - row["n_silent"])
 
 
-def jammed(rows: Iterable[Row]) -> list[Row]:
-    """The settled runs of positive loss."""
-    return [row for row in unfitted(rows) if is_settled(row)]
+def whole(table: Table) -> Table:
+    """The runs whose nets did not break: few patterns are silent, if any."""
+    return table.select(lambda row: row["n_silent"] <= SILENT * row["P"])
 
 
-def moving(rows: Iterable[Row]) -> str:
-    """How many runs of positive loss were not at rest, for a note."""
-    rows = unfitted(rows)
-    still = sum(not is_settled(row) for row in rows)
-    return f"{still} of {len(rows)} runs of positive loss did not come to rest."
+def jammed(table: Table) -> Table:
+    """The jammed runs."""
+    return whole(table).select(is_jammed)
 
 
-def close(rows: Iterable[Row]) -> list[Row]:
-    """The runs of positive loss near the transition that are not stuck on silent inputs."""
-    low, high = CLOSE
-    return alive(row for row in unfitted(rows) if low <= row["loss"] <= high)
+def near(table: Table, below: float = CLOSE[0]) -> Table:
+    """The runs of a positive loss below some value in which the forces are balanced."""
+    return whole(table).select(
+        lambda row: (
+            not is_fitted(row)
+            and row["loss"] < below
+            and (is_jammed(row) or row["grad_norm"] <= BALANCED * math.sqrt(row["loss"]))
+        )
+    )
 
 
-def alive(rows: Iterable[Row]) -> list[Row]:
-    """The runs that are not stuck on silent inputs.
+def by_depth(table: Table, answer: Answer) -> dict[str, Estimate | str]:
+    """An answer for each depth, or the sentence why there is none."""
+    found: dict[str, Estimate | str] = {}
+    for (L,), rows in table.groups("L"):
+        try:
+            found[f"L = {L}"] = answer(rows)
+        except NoEstimate as reason:
+            found[f"L = {L}"] = str(reason)
+    return found
 
-    Where a narrow relu net has a layer that is off on some patterns, its output there is one
-    constant, and the loss that is left says nothing of jamming.
+
+def known(panels: dict[str, Estimate | str]) -> dict[str, Estimate]:
+    """The panels that have a number."""
+    return {name: found for name, found in panels.items() if isinstance(found, Estimate)}
+
+
+def close(value: Value, statistic: Statistic, below: tuple[float, ...] = CLOSE) -> Answer:
+    """The answer that is a statistic of the runs close to the transition.
+
+    Its error holds the drift over the loss that counts as close, and that to the runs at rest
+    among them.
     """
-    return [row for row in rows if row["dead_share"] < 0.5]
+    choices: dict[str, Callable[[Table], Table]] = {
+        f"loss < {cut:g}": lambda table, cut=cut: near(table, cut)  # type: ignore[misc]
+        for cut in below
+    }
+    choices["at rest"] = lambda table: jammed(near(table, below[0]))
+
+    def answer(table: Table) -> Estimate:
+        return scaling.scan(
+            lambda choice: _over_seeds(choices[choice](table), value, statistic),
+            list(choices),
+            _counted(table, below[0]),
+        )
+
+    return answer
 
 
-def participation(row: Row) -> float:
-    """Share of the unsatisfied patterns that carry the loss: ``(sum e)^2 / (N_Delta sum e^2)``.
+def mean(value: Value) -> Answer:
+    """The mean of a number of each run close to the transition."""
+    return close(value, lambda losses, values: float(values.mean()))
 
-    ``e = Delta^2``. It is 1 where all overlaps are equal, 1/6 where they are distributed as an
-    exponential, and ``1 / N_Delta`` where one pattern has all of the loss.
+
+def _over_seeds(table: Table, value: Value, statistic: Statistic) -> Estimate:
+    items = [(row["seed"], row["loss"], value(row)) for row in table]
+    return scaling.bootstrap(
+        items, lambda some: statistic(*np.array(some, float).T[1:]), by=lambda item: item[0]
+    )
+
+
+def _counted(table: Table, below: float = CLOSE[0]) -> str:
+    runs, fitted, resting = near(table, below), sum(map(is_fitted, table)), jammed(table)
+    return (
+        f"Of {len(table)} runs {fitted} fitted and {len(resting)} are at rest at a positive loss; "
+        f"{len(runs)} are close to the transition, {len(jammed(runs))} of them at rest."
+    )
+
+
+def unsatisfied(row: Row) -> float:
+    """``N_Delta / N`` at the end, N the number of weights; 0 where the run fitted."""
+    return 0.0 if is_fitted(row) else float(row["n_delta"] / row["n_weights"])
+
+
+def between(table: Table, low: float, high: float, *, fitted: bool) -> Estimate:
+    """Share of runs with ``low < N_Delta/N < high``.
+
+    Args:
+        table: the runs.
+        low: of the interval.
+        high: of the interval.
+        fitted: of the runs that fitted or came to rest; else of those that did not fit.
     """
-    energy = np.maximum(np.asarray(row["overlaps"], dtype=np.float64), 0.0) ** 2
-    unsatisfied = int((energy > 0).sum())
-    return float(energy.sum() ** 2 / (unsatisfied * (energy**2).sum())) if unsatisfied else 0.0
+    runs = whole(table)
+    rows = runs.select(lambda r: is_fitted(r) or is_jammed(r) if fitted else not is_fitted(r))
+    k = sum(low < unsatisfied(row) < high for row in rows)
+    broken = len(table) - len(runs)
+    return scaling.share(k, len(rows), f"{k} of {len(rows)} runs; {broken} nets broke.")
 
 
-def even(rows: Iterable[Row]) -> list[Row]:
-    """The runs whose loss is spread over the unsatisfied patterns as in a jammed state.
+def height(table: Table) -> Estimate:
+    """``N_Delta / N`` at the transition, extrapolated to it linearly in the loss."""
+    return _at(0.0)(table)
 
-    Narrow and deep nets often freeze with a few isolated patterns far from satisfied. Those set
-    the loss, and sqrt(loss) is then no scale of the other overlaps, nor of H_p.
+
+def _at(loss: float) -> Answer:
+    """``N_Delta / N`` at some loss, on the line through the runs close to the transition."""
+
+    def statistic(losses: Array, values: Array) -> float:
+        if len(np.unique(losses)) < 3 or losses.max() < 1.5 * losses.min():
+            raise NoEstimate("Fewer than three losses, or too close to one another.")
+        return float(np.polyval(np.polyfit(losses, values, 1), loss))
+
+    return close(unsatisfied, statistic, HEIGHT)
+
+
+def depths_at_equal_loss(table: Table) -> Estimate:
+    """Half the largest difference of ``N_Delta / N`` between depths, at the middle loss."""
+    runs = near(table, HEIGHT[0])
+    if not runs:
+        raise NoEstimate("No run is close to the transition.")
+    middle = float(np.median(runs.column("loss")))
+    found = scaling.spread(known(by_depth(table, _at(middle))))
+    return found.scaled(0.5).noted(f"At a loss of {middle:.2g}.")
+
+
+def location(table: Table) -> Estimate:
+    """``P / N`` at which half of the runs fit.
+
+    Censored runs count as half fitted; the error holds what changes if they are all jammed or all
+    fitted, and the rounding to the ratios measured.
     """
-    return [row for row in rows if participation(row) > EVEN]
+    runs = whole(table)
+
+    def of(censored: float) -> Estimate:
+        return scaling.bootstrap(
+            runs.rows,
+            lambda rows: _midpoint(rows, censored),
+            by=lambda row: row["seed"],
+            resamples=100 if censored == 0.5 else 1,
+        )
+
+    found, ends = of(0.5), [of(0.0).value, of(1.0).value]
+    drift = max(abs(end - found.value) for end in ends)
+    ratios = np.unique([row["ratio"] for row in runs])
+    spacing = np.diff(ratios)[np.clip(np.searchsorted(ratios, found.value) - 1, 0, None)]
+    rounding = float(spacing) / math.sqrt(12)
+    error = None if found.error is None else math.hypot(found.error, drift, rounding)
+    return dataclasses.replace(found, error=error).noted(
+        f"From {min(ends):.2f} to {max(ends):.2f} as runs that did not come to rest are counted; "
+        f"the spacing of P/N adds {rounding:.2g} to the error.",
+        _counted(table),
+    )
 
 
-def constraints_per_parameter(row: Row) -> float:
-    """``N_Delta / N`` at the end, N the number of weights."""
-    return float(row["n_delta"] / row["n_weights"])
+def _midpoint(rows: list[Row], censored: float) -> float:
+    """Logistic fit of fitted against ``P / N``, its slope within [1, 100].
 
-
-def bootstrap(rows: Sequence[Row], statistic: Statistic, resamples: int = 400) -> float | None:
-    """Standard error of a statistic of runs, by resampling whole runs; None below two runs."""
-    if len(rows) < 2:
-        return None
-    random = np.random.default_rng(0)
-    values = []
-    for _ in range(resamples):
-        value = statistic([rows[i] for i in random.integers(len(rows), size=len(rows))])
-        if math.isfinite(value):
-            values.append(value)
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
-
-
-def finding(
-    claim: str, rows: Sequence[Row], statistic: Statistic, *, missing: str, note: str = ""
-) -> Finding:
-    """A statistic of runs with its bootstrap error; ``missing`` is said where there are none."""
-    if not rows:
-        return Finding(claim, None, None, missing)
-    keys = [row.key for row in rows]
-    return Finding(claim, statistic(rows), bootstrap(rows, statistic), note, keys)
-
-
-def mean_of(value: Callable[[Row], float]) -> Statistic:
-    """The mean over runs of a number that each run gives."""
-    return lambda rows: float(np.mean([value(row) for row in rows]))
-
-
-def midpoint_of_fit(rows: Sequence[Row], fits: Callable[[Row], bool] = is_fitted) -> float:
-    """``P / N`` at which half of the runs fit: logistic fit in P / N, NaN where all end alike.
-
-    The slope is fitted too, within [1, 100] so that perfectly separated runs have a finite answer
-    (the middle of the gap between the last fitted and the first unfitted ratio).
+    So that perfectly separated runs have a finite answer, the middle of the gap between the last
+    fitted and the first unfitted ratio.
     """
     from scipy.optimize import minimize
 
-    ratio = np.array([row["P"] / row["n_weights"] for row in rows])
-    fitted = np.array([fits(row) for row in rows])
-    if fitted.all() or not fitted.any():
-        return math.nan
+    ratio = np.array([patterns(row) / row["n_weights"] for row in rows])
+    fits = np.array([1.0 if is_fitted(r) else 0.0 if is_jammed(r) else censored for r in rows])
+    if fits.min() > 0.5 or fits.max() < 0.5 or fits.min() == fits.max():
+        raise NoEstimate("All runs end alike: none fits, or none is at rest at a positive loss.")
 
     def loss(parameters: Array) -> float:
-        middle, log_slope = parameters
-        z = np.exp(log_slope) * (ratio - middle)
-        return float(np.logaddexp(0.0, np.where(fitted, z, -z)).sum())
+        z = np.exp(parameters[1]) * (ratio - parameters[0])
+        return float((fits * np.logaddexp(0.0, z) + (1 - fits) * np.logaddexp(0.0, -z)).sum())
 
     bounds = [(float(ratio.min()), float(ratio.max())), (0.0, math.log(100.0))]
-    start = np.array([np.mean(ratio), math.log(10.0)])
+    start = np.array([ratio.mean(), math.log(10.0)])
     return float(minimize(loss, start, method="L-BFGS-B", bounds=bounds).x[0])
 
 
-def location(rows: Sequence[Row]) -> tuple[float, float]:
-    """``P / N`` at which half of the runs fit, with the uncertainty that censored runs leave.
+def misclassified_exponent(table: Table) -> Estimate:
+    """Power of the loss with which misclassified patterns per unsatisfied one vanish.
 
-    They count as jammed for the lower end of an interval, and as fitted for its upper end. The
-    error is half of that interval, and the bootstrap's over runs, in quadrature.
-
-    Returns:
-        The middle and its error; NaN where all runs end alike, be it for one end of the interval.
+    Over runs of positive loss, at rest or not, whose loss allows for enough of them.
     """
 
-    def ends(some: Sequence[Row]) -> tuple[float, float]:
-        high = midpoint_of_fit(some, lambda row: is_fitted(row) or not is_settled(row))
-        return midpoint_of_fit(some), high
+    def of(countable: float) -> Estimate:
+        runs = whole(table).select(
+            lambda row: not is_fitted(row) and 2 * patterns(row) * row["loss"] >= countable
+        )
+        return _over_seeds(runs, lambda r: (r["misclassified"] + 0.5) / r["n_delta"], slope)
 
-    low, high = ends(rows)
-    error = bootstrap(rows, lambda some: sum(ends(some)) / 2, resamples=100) or 0.0
-    return (low + high) / 2, math.hypot((high - low) / 2, error)
+    return scaling.scan(of, COUNTABLE, "Windows: misclassified patterns that the loss allows for.")
 
 
-def misclassified_share(row: Row) -> float:
-    """Misclassified patterns per unsatisfied pattern."""
-    return float(row["misclassified"] / max(row["n_delta"], 1))
+def slope(losses: Array, values: Array) -> float:
+    """Slope of the logarithm of a number by that of the loss."""
+    if len(losses) < 3 or losses.max() < 2 * losses.min():
+        raise NoEstimate("The losses differ by less than a factor of two.")
+    return float(np.polyfit(np.log(losses), np.log(values), 1)[0])
+
+
+def scatter(losses: Array, values: Array) -> float:
+    """Standard deviation over runs of the logarithm of ``value / sqrt(loss)``."""
+    if len(losses) < 3:
+        raise NoEstimate("Fewer than three runs are close to the transition.")
+    return float(np.std(np.log(values / np.sqrt(losses)), ddof=1))
+
+
+def median_magnitude(row: Row) -> float:
+    """Median of the non-zero ``|lambda|`` of H_p."""
+    values = np.abs(np.asarray(row["eigenvalues_hp"], dtype=float))
+    return float(np.median(values[values > ROUNDING * values.max()]))
 
 
 def asymmetry(row: Row) -> float:
@@ -189,58 +289,79 @@ def asymmetry(row: Row) -> float:
     return inertia(row["eigenvalues_hp"], relative=ROUNDING).asymmetry
 
 
-def negative_share(eigenvalues: Array) -> float:
-    """Share of eigenvalues that are negative beyond rounding."""
+def negative_share(row: Row, of: Literal["h", "hp"]) -> float:
+    """Share of eigenvalues of H or H_p that are negative beyond rounding."""
     from symscape.landscape import inertia
 
-    return inertia(eigenvalues, relative=ROUNDING).C0
+    return inertia(row[f"eigenvalues_{of}"], relative=ROUNDING).C0
 
 
-def scaled_median(row: Row) -> float:
-    """Median of the non-zero ``|lambda| / sqrt(loss)`` of H_p."""
-    values = np.abs(np.asarray(row["eigenvalues_hp"]))
-    values = values[values > ROUNDING * values.max()]
-    return float(np.median(values) / math.sqrt(row["loss"]))
+def depth_of_saddle(row: Row) -> float:
+    """The most negative eigenvalue of H over that of H_p: how much of it H_0 has not lifted."""
+    least = float(np.min(row["eigenvalues_h"]))
+    return max(0.0, least / float(np.min(row["eigenvalues_hp"])))
 
 
-def half_spread(values: Sequence[float]) -> float:
-    """(max - min) / (max + min): the relative half-width of a set of positive numbers."""
-    return (max(values) - min(values)) / (max(values) + min(values))
+def rank(row: Row) -> float:
+    """Rank of H_0 over ``min(N_Delta, N_eff)``."""
+    return float(row["rank_h0"] / min(row["n_delta"], row["n_effective"]))
 
 
-def overlaps_of(rows: Iterable[Row]) -> list[Array]:
-    """``Delta`` of every pattern, one array per run."""
-    return [np.asarray(row["overlaps"], dtype=np.float64) for row in rows]
+def gap(row: Row) -> float:
+    """Smallest non-zero frequency ``sqrt(lambda)`` of H_0 over the spacing of those above it.
 
-
-def exponent(which: Literal["theta", "gamma"], rows: Iterable[Row], window: Window) -> Any:
-    """Fit of theta (overlaps) or gamma (gaps) over runs, or None where the window is too empty.
-
-    Returns:
-        A :class:`symscape.landscape.ExponentFit` whose ``exponent`` is theta, or minus gamma.
+    About 1 where the density of frequencies is finite down to zero (for spheres), and large where
+    there is a gap. The spacing is the mean of the lowest tenth.
     """
-    from symscape.landscape import fit_exponent, p_minus, p_plus
-
-    positive_part = p_plus if which == "theta" else p_minus
-    samples = [values for values in map(positive_part, overlaps_of(rows)) if values.size]
-    inside = sum(int(((v >= window[0]) & (v <= window[1])).sum()) for v in samples)
-    return fit_exponent(samples, window) if inside >= 50 else None
+    values = np.sort(np.asarray(row["eigenvalues_h0"], dtype=float))[-row["rank_h0"] :]
+    frequencies = np.sqrt(values)
+    tenth = max(2, len(values) // 10)
+    return float(frequencies[0] / ((frequencies[tenth] - frequencies[0]) / tenth))
 
 
-def exponent_finding(
-    claim: str, which: Literal["theta", "gamma"], rows: Sequence[Row], window: Window
-) -> Finding:
-    """The exponent with its error and window as a finding; theta from evenly jammed runs alone."""
-    given = len(rows)
-    if which == "theta":
-        rows = even(rows)
-    fit = exponent(which, rows, window)
-    if fit is None:
-        reason = f"The {len(rows)} usable of {given} runs have fewer than 50 values in the window."
-        return Finding(claim, None, None, reason)
-    sign = 1.0 if which == "theta" else -1.0
-    note = (
-        f"Maximum likelihood in [{window[0]:g}, {window[1]:g}]: {fit.n_values} values of "
-        f"{fit.n_runs} of {given} runs; error from the {fit.error_kind}."
+def cusps(table: Table) -> Estimate:
+    """``N_c / N``: pre-activations below the fixed cut, and the drift to those below the gap."""
+    pinned = mean(lambda row: row["n_pinned"] / row["n_weights"])(table)
+    peak = mean(lambda row: row["n_cusps"] / row["n_weights"])(table)
+    drift = abs(pinned.value - peak.value)
+    error = None if pinned.error is None else math.hypot(pinned.error, drift)
+    return dataclasses.replace(pinned, error=error).noted(
+        f"Counted below the emptiest gap of each run it is {peak.value:.3g}."
     )
-    return Finding(claim, sign * fit.exponent, fit.error, note, [row.key for row in rows])
+
+
+def overlaps_of(table: Table, part: Callable[[Any], Array]) -> list[Array]:
+    """Overlaps or gaps of the runs close to the transition, one array for each seed."""
+    samples = [
+        np.concatenate([part(np.asarray(row["overlaps"], dtype=float)) for row in rows])
+        for _, rows in near(table).groups("seed")
+    ]
+    return [sample for sample in samples if sample.size]
+
+
+def exponent(which: Literal["theta", "gamma"]) -> Answer:
+    """The answer that is theta (overlaps) or gamma (gaps), with the drift over windows."""
+
+    def answer(table: Table) -> Estimate:
+        from symscape.landscape import fit_exponent, p_minus, p_plus
+
+        samples = overlaps_of(table, p_plus if which == "theta" else p_minus)
+        sign = 1.0 if which == "theta" else -1.0
+
+        def of(window: tuple[float, float]) -> Estimate:
+            try:
+                fit = fit_exponent(samples, window)
+            except ValueError as reason:
+                raise NoEstimate(f"No exponent: {reason}.") from reason
+            S = fit.n_runs
+            error = fit.error * math.sqrt(S / (S - 1)) * scaling.student(S) if S > 1 else None
+            return Estimate(sign * fit.exponent, error, f"{fit.n_values} values.", S)
+
+        return scaling.scan(of, WINDOWS, _counted(table))
+
+    return answer
+
+
+def depths_of_theta(table: Table) -> Estimate:
+    """Half the largest difference of theta between depths."""
+    return scaling.spread(known(by_depth(table, exponent("theta")))).scaled(0.5)

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from symscape.dynamics import TrainResult
+    from symscape.dynamics import Status, TrainResult
     from symscape.networks import FullyConnected
 
 PREACTIVATION_EDGES = np.linspace(-12.0, 2.0, 71)
@@ -29,11 +29,19 @@ KINK = 1e-4
 SMOOTH = 20
 """L-BFGS iterations of a smooth net over those of a round of a relu net."""
 
-ROUNDS = 4
-"""Times that a relu net which is not at rest goes through the last stages."""
+ROUNDS = 6
+"""Largest number of rounds in :func:`measure_run`."""
 
 
-def train_hinge(net: FullyConnected, point: dict[str, Any], x: Tensor, y: Tensor) -> TrainResult:
+def train_hinge(
+    net: FullyConnected,
+    point: dict[str, Any],
+    x: Tensor,
+    y: Tensor,
+    *,
+    rounds: int = 4,
+    drop_silent: bool = False,
+) -> TrainResult:
     """Descend on the quadratic hinge until every pattern is satisfied, or nothing moves any more.
 
     From an orthogonal initialization with zero biases (paper A, Sec. III; paper B, App. B), in
@@ -44,8 +52,8 @@ def train_hinge(net: FullyConnected, point: dict[str, Any], x: Tensor, y: Tensor
        where ADAM is slow, and ends early where relus stand at their kinks. Smooth nets, which have
        no third stage, take up to ``SMOOTH`` times as many;
     3. for relu, half as many steps of ADAM at a rate that falls to ``final_rate``, the thesis's
-       schedule, which pins relus to their kinks. Stages 2 and 3 are a round; up to ``ROUNDS``
-       rounds follow one another, until the state is at rest.
+       schedule, which pins relus to their kinks. Stages 2 and 3 are a round; rounds follow one
+       another until the state is at rest.
 
     At rest is a state whose loss has stopped falling: the last 3000 iterations of L-BFGS, or
     for relu the last round, took less than 1 % of it (``FLAT``). A small gradient alone does
@@ -60,6 +68,10 @@ def train_hinge(net: FullyConnected, point: dict[str, Any], x: Tensor, y: Tensor
         point: seed, steps, learning_rate, final_rate, iterations.
         x: training inputs, (P, d).
         y: labels -1 or +1, (P,).
+        rounds: largest number of rounds of a relu net.
+        drop_silent: leave the patterns that are silent at the beginning of a round out of it (see
+            :func:`silent_patterns`): no descent can fit them. All numbers of the result are then
+            of the patterns of the last round.
 
     Returns:
         The end. Its status is what the run counts as: ``converged`` is fitted (zero loss, or
@@ -76,14 +88,15 @@ def train_hinge(net: FullyConnected, point: dict[str, Any], x: Tensor, y: Tensor
     w = net.initial_weights(point["seed"], "orthogonal")
     stages = [train(net, w, x, y, loss=loss, integrator=Adam(rate), stop=Stop(max_steps=steps))]
     before = math.inf
-    for _ in range(1 if smooth else ROUNDS):
+    for _ in range(1 if smooth else rounds):
         if stages[-1].status != "out_of_budget":
             break
+        w = stages[-1].w
+        problem = heard(net, w, x, y) if drop_silent else (x, y)
         descent = minimize(
             net,
-            stages[-1].w,
-            x,
-            y,
+            w,
+            *problem,
             loss=loss,
             rest=0.0,
             plateau=Plateau(*FLAT) if smooth else None,
@@ -92,8 +105,8 @@ def train_hinge(net: FullyConnected, point: dict[str, Any], x: Tensor, y: Tensor
         stages.append(descent)
         if descent.status == "out_of_budget" and not smooth:
             stop = Stop(max_steps=steps // 2)
-            pinned = train(net, descent.w, x, y, loss=loss, integrator=pinning, stop=stop)
-            stages.append(_judged(net, pinned, x, y, before))
+            pinned = train(net, descent.w, *problem, loss=loss, integrator=pinning, stop=stop)
+            stages.append(_judged(net, pinned, *problem, before))
             before = pinned.loss
     return _joined(stages)
 
@@ -142,32 +155,38 @@ def measure_run(
         fresh: as many inputs that were not trained on, (P, d).
         test: inputs and labels for the test error, where there are any.
 
+    Patterns that are silent at the end are left out of everything, as they are of the training
+    (:func:`train_hinge`): their loss says nothing of jamming, and near the transition it would be
+    all that is left.
+
     Returns:
-        Scalars: n_weights, n_parameters, status, steps_taken, n_delta, misclassified, loss,
-        grad_norm (the one that decides on rest), n_dead (training patterns on which some layer is
-        silent), dead_share (their part of the loss), with ``test`` also test_error. Arrays:
-        history_step, history_n_delta, history_misclassified, history_loss, and overlaps (P,).
-        Where the loss is positive, also what :func:`_spectra` and :func:`_cusps` give.
+        Scalars: n_weights, n_parameters, status, steps_taken, n_silent (training patterns that are
+        left out), n_delta, misclassified, loss (of the others, over their number), grad_norm (the
+        one that decides on rest), with ``test`` also test_error. Arrays: history_step,
+        history_n_delta, history_misclassified, history_loss, and overlaps, one for each pattern
+        that is not silent. Where the loss is positive, also what :func:`_spectra` and
+        :func:`_cusps` give.
     """
     from symscape.landscape import constraints, delta
     from symscape.networks import FullyConnected
 
     net = FullyConnected(d=point["d"], h=point["h"], L=point["L"], activation=point["activation"])
-    result = train_hinge(net, point, x, y)
+    result, P = train_hinge(net, point, x, y, rounds=ROUNDS, drop_silent=True), len(x)
+    x, y = heard(net, result.w, x, y)
     f = net(result.w, x)
     counts = constraints(f, y)
     overlaps = delta(f, y)
+    fits = counts.n_delta == 0 or counts.loss < 1e-12
     measured: dict[str, Any] = {
         "n_weights": net.n_weights,
         "n_parameters": net.n_parameters,
-        "status": result.status,
+        "status": _status(fits, result.status),
         "steps_taken": result.steps,
+        "n_silent": P - len(x),
         "n_delta": counts.n_delta,
         "misclassified": counts.misclassified,
         "loss": counts.loss,
         "grad_norm": result.grad_norm,
-        "n_dead": int(silent_patterns(net, result.w, x).sum()),
-        "dead_share": share_of_silent(net, result.w, x, y),
         "history_step": result.history["step"],
         "history_n_delta": result.history["n_delta"],
         "history_misclassified": result.history["misclassified"],
@@ -176,10 +195,23 @@ def measure_run(
     }
     if test is not None:
         measured["test_error"] = (net(result.w, test[0]) * test[1] <= 0).double().mean().item()
-    if counts.n_delta > 0 and counts.loss > 1e-12:
+    if not fits:
         measured.update(_spectra(net, result.w, x, y))
         measured.update(_cusps(net, result.w, x, fresh))
     return measured
+
+
+def _status(fits: bool, status: Status) -> Status:
+    """Of all patterns that are not silent, from that of those of the last round of the training."""
+    if fits:
+        return "converged"
+    return "out_of_budget" if status == "converged" else status
+
+
+def heard(net: FullyConnected, w: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """The patterns that are not silent; all, where the net is silent on all."""
+    kept = ~silent_patterns(net, w, x)
+    return (x[kept], y[kept]) if kept.any() else (x, y)
 
 
 def silent_patterns(net: FullyConnected, w: Tensor, x: Tensor) -> Tensor:
