@@ -128,9 +128,10 @@ class Landscape(lab.Experiment):
             "section",
             "A section through the landscape",
             "Loss on the straight line from the best minimum (at 0) to the one in the middle of "
-            "the ranking (at 1), on one set of patterns. Fig. 3A sketches such a landscape.",
+            "the ranking (at 1), on one set of patterns; zero loss has no place on this axis. "
+            "Fig. 3A sketches such a landscape.",
             Axis("place between the minima"),
-            Axis("loss", range=(0.0, 1.0)),
+            Axis("loss", log=True),
             claims=("ch0.fig3a.bad-minima",),
         )
         ends = Figure(
