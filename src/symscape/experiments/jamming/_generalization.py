@@ -164,48 +164,46 @@ def _curve(name: str, is_teacher: bool, table: Table) -> _Curve:
     )
 
 
-def _on_digits(statistic: Statistic) -> Answer:
-    """The answer of a claim on the curves of digits: a panel per curve."""
+def _on_digits(**statistics: Statistic) -> Answer:
+    """The answer of a claim on the curves of digits: a panel per curve and statistic."""
     return lambda table, p: {
-        curve.name: curve.estimate(statistic) for curve in _curves(table) if not curve.is_teacher
+        f"{curve.name}, {name.replace('_', ' ')}": curve.estimate(statistic)
+        for curve in _curves(table)
+        if not curve.is_teacher
+        for name, statistic in statistics.items()
     }
 
 
-def _flanks(field: str, table: Table) -> dict[str, dict[str, Estimate]]:
-    """Error at N* over that below and over that beyond, of each curve of digits."""
+def _over(field: str, side: int) -> Statistic:
+    """Error at N* over that below (side 0) or beyond it (side 2)."""
 
-    def over(side: int) -> Statistic:
-        def statistic(mean: _Mean, near: float) -> float:
-            parts, values = mean.parts(near), getattr(mean, field)
-            return float(values[parts[1]].mean() / values[parts[side]].mean())
+    def statistic(mean: _Mean, near: float) -> float:
+        parts, values = mean.parts(near), getattr(mean, field)
+        return float(values[parts[1]].mean() / values[parts[side]].mean())
 
-        return statistic
+    return statistic
 
+
+def _both_depths(table: Table, p: GeneralizationParameters) -> Mapping[str, Estimate]:
+    if len({L for L, _ in p.digits}) < 2:
+        raise NoEstimate("Fewer than two depths are measured.")
+    return _on_digits(below=_over("final", 0), beyond=_over("final", 2))(table, p)
+
+
+def _no_cusp_of_best(table: Table, p: GeneralizationParameters) -> dict[str, Estimate]:
+    """The lower of the two sides' ratios: a curve that falls throughout has it below 1."""
     return {
-        curve.name: {
-            name: curve.estimate(over(side)) for name, side in (("below", 0), ("beyond", 2))
-        }
+        curve.name: min(
+            (curve.estimate(_over("best", side)) for side in (0, 2)), key=lambda e: e.value
+        )
         for curve in _curves(table)
         if not curve.is_teacher
     }
 
 
-def _both_depths(table: Table, p: GeneralizationParameters) -> dict[str, Estimate]:
-    if len({L for L, _ in p.digits}) < 2:
-        raise NoEstimate("Fewer than two depths are measured.")
-    return {
-        f"{curve}, {side}": estimate
-        for curve, sides in _flanks("final", table).items()
-        for side, estimate in sides.items()
-    }
-
-
-def _no_cusp_of_best(table: Table, p: GeneralizationParameters) -> dict[str, Estimate]:
-    """The lower of the two flanks' ratios: a curve that falls throughout has it below 1."""
-    return {
-        curve: min(sides.values(), key=lambda estimate: estimate.value)
-        for curve, sides in _flanks("best", table).items()
-    }
+def _at_end(value: Callable[[_Mean], Array], place: int = -1) -> Statistic:
+    """A quantity of the largest net (or of another place) over its mean at N*."""
+    return lambda mean, near: float(value(mean)[place] / value(mean)[mean.parts(near)[1]].mean())
 
 
 def _cusp(of_teacher: bool) -> Answer:
@@ -245,30 +243,9 @@ def _maximum(mean: _Mean, reach: float) -> float:
     return float(np.exp(np.clip(top + shift, x[around][0], x[around][-1])))
 
 
-def _end_over_cusp(mean: _Mean, near: float) -> float:
-    return float(mean.final[-1] / mean.final[mean.parts(near)[1]].mean())
-
-
-def _steps_ratio(mean: _Mean, near: float) -> float:
-    return float(mean.steps[-1] / mean.steps[mean.parts(near)[1]].mean())
-
-
-def _overfitting(table: Table, p: GeneralizationParameters) -> dict[str, Estimate]:
-    """Overfitting of the smallest and of the largest net, relative to that at the transition."""
-
-    def at(place: int) -> Statistic:
-        def statistic(mean: _Mean, near: float) -> float:
-            gap = mean.final - mean.best
-            return float(gap[place] / gap[mean.parts(near)[1]].mean())
-
-        return statistic
-
-    return {
-        f"{curve.name}, {which} net": curve.estimate(at(place))
-        for curve in _curves(table)
-        if not curve.is_teacher
-        for which, place in (("smallest", 0), ("largest", -1))
-    }
+def _gap(mean: _Mean) -> Array:
+    """Overfitting: the error at the end less the smallest one on the way."""
+    return mean.final - mean.best
 
 
 def _accuracy(table: Table, p: GeneralizationParameters) -> Estimate:
@@ -301,7 +278,7 @@ CLAIMS = (
         "Beyond jamming the test error falls: that of the largest net is below the cusp.",
         "< 1",
         Tolerance.at_most(1.0, "error of the largest net over the mean at N*, for every curve"),
-        _on_digits(_end_over_cusp),
+        _on_digits(largest_net=_at_end(lambda mean: mean.final)),
     ),
     Claim(
         "ch1.b.fig4b.early-stopping-without-cusp",
@@ -321,7 +298,7 @@ CLAIMS = (
         Tolerance.at_most(
             0.5, "that of the smallest and of the largest net over that at N*: at most half"
         ),
-        _overfitting,
+        _on_digits(smallest_net=_at_end(_gap, 0), largest_net=_at_end(_gap)),
     ),
     Claim(
         "ch1.b.fig4a.early-end",
@@ -329,7 +306,7 @@ CLAIMS = (
         "Overparametrized nets reach zero loss, and halt, sooner than nets at the transition.",
         "sooner",
         Tolerance.at_most(0.5, "steps of the largest net over steps at N*: at most half"),
-        _on_digits(_steps_ratio),
+        _on_digits(largest_net=_at_end(lambda mean: mean.steps)),
     ),
     Claim(
         "ch1.b.figB2.both-depths",

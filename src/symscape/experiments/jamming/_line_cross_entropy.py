@@ -123,7 +123,7 @@ CLAIMS = (
         "Paper A, Fig. 5a, b; paper B, Fig. 3A",
         "After long training with the cross entropy N* is proportional to P: slope 1.",
         1.0,
-        Tolerance(0.8, 1.2, "1 +- 0.2: small nets, and training a tenth as long as the thesis's"),
+        Tolerance(0.8, 1.2, "1 +- 0.2: small nets and a shorter training than the thesis's"),
         lambda table, p: _line(table, p.main).slope(),
     ),
     Claim(

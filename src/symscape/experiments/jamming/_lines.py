@@ -61,7 +61,8 @@ class Line:
 
     def over(self, other: Line) -> Line:
         """The ratio of two lines of the same data, seed by seed."""
-        ratio = np.where(np.isfinite(other.N), self.N / other.N, math.inf)
+        ratio = np.full_like(self.N, math.inf)
+        np.divide(self.N, other.N, out=ratio, where=~np.isinf(other.N))
         return Line(self.P, ratio, np.hypot(self.spacing, other.spacing))
 
     def level(self, P: float) -> Estimate:
@@ -74,9 +75,11 @@ class Line:
         if not np.isfinite(closed).all():
             raise NoEstimate(f"At P = {P:g} there are seeds for which no net fits.")
         found = scaling.geometric_mean(closed)
-        found = rounded(found, found.value * self.spacing[place] / math.sqrt(12))
         missing = len(N) - len(closed)
-        return found.noted(f"{missing} searches at P = {P:g} are open." if missing else "")
+        return rounded(found, found.value * self.spacing[place] / math.sqrt(12)).noted(
+            f"Widths that exist are {self.spacing[place]:.0%} apart.",
+            f"{missing} searches at P = {P:g} are open." if missing else "",
+        )
 
     def levels(self) -> dict[str, Estimate | str]:
         """The level of every P, or the sentence why there is none."""
@@ -95,7 +98,7 @@ class Line:
         used = ~np.isnan(N).all(0)
         x = np.log(self.P[used]) - np.log(self.P[used]).mean()
         error = float(np.linalg.norm(x * self.spacing[used]) / (x @ x)) / math.sqrt(12)
-        return rounded(found, error)
+        return rounded(found, error).noted(f"Rounding to widths that exist adds {error:.2g}.")
 
 
 def _spacing(rows: Table) -> float:
@@ -107,8 +110,7 @@ def _spacing(rows: Table) -> float:
 def rounded(found: Estimate, rounding: float) -> Estimate:
     """The estimate with the error of rounding N* to widths that exist, alike for all seeds."""
     error = None if found.error is None else math.hypot(found.error, rounding)
-    said = f"The rounding of N* to widths that exist adds {rounding:.2g} to the error."
-    return dataclasses.replace(found, error=error).noted(said)
+    return dataclasses.replace(found, error=error)
 
 
 def bound(table: Table) -> Estimate | str:
