@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 _WHERE = {
     "PROFILES": "_claims",
     "Claim": "_claims",
-    "Finding": "_claims",
     "Tolerance": "_claims",
     "Verdict": "_claims",
     "judge": "_claims",

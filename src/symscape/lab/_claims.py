@@ -93,7 +93,7 @@ class Claim:
     statement: str
     thesis: str | float
     tolerance: Tolerance
-    answer: Callable[[Table, Any], Answer] = lambda table, p: "Not converted."
+    answer: Callable[[Table, Any], Answer]
     kind: Kind = "measured"
     profile: str = "overnight"
 
@@ -218,12 +218,3 @@ def _interval(allowed: Tolerance) -> str:
     if math.isinf(allowed.high):
         return f"the range from {allowed.low:.4g} up"
     return f"[{allowed.low:.4g}, {allowed.high:.4g}]"
-
-
-@dataclass
-class Finding:
-    claim: str
-    measured: float | None
-    uncertainty: float | None = None
-    note: str = ""
-    runs: list[str] | None = None

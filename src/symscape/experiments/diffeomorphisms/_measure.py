@@ -82,15 +82,21 @@ def available(names: tuple[str, ...]) -> dict[str, str]:
     """The pinned names of the data sets that are on this machine, by name.
 
     Digits come from the packaged sample where MNIST itself is not found.
+
+    Raises:
+        DataNotFoundError: none of them is.
     """
     from symscape.datasets import DataNotFoundError, resolve
 
-    found = {}
+    found: dict[str, str] = {}
+    missing: DataNotFoundError | None = None
     for name in names:
         try:
             found[name] = resolve("auto" if name == "mnist" else name).pinned
-        except DataNotFoundError:
-            continue
+        except DataNotFoundError as error:
+            missing = error
+    if missing is not None and not found:
+        raise missing
     return found
 
 
