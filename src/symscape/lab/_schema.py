@@ -188,6 +188,7 @@ def open_engine(url: URL, *, create: bool) -> Engine:
 
 def _readable(url: URL, file: Path) -> URL:
     """Return a URL that works in a read-only folder, where WAL cannot make its side files."""
+    file = Path(os.path.realpath(file))  # SQLite, too, makes them beside what a link leads to
     if os.access(file.parent, os.W_OK) or Path(f"{file}-wal").exists():
         return url
     query = {"uri": "true", "mode": "ro", "immutable": "1"}

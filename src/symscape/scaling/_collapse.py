@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
 
 from symscape.scaling._bootstrap import log_curves
 from symscape.scaling._estimate import seed_error
@@ -134,6 +133,8 @@ def _start(curves: _Curves, p: float | None, q: float | None) -> tuple[float, fl
 def _search(
     curves: _Curves, p: float | None, q: float | None, start: tuple[float, float]
 ) -> tuple[float, float]:
+    from scipy.optimize import minimize
+
     free = [value for value, given in zip(start, (p, q)) if given is None]
 
     def pair(values: Sequence[float]) -> tuple[float, float]:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import stdtr
 
 from symscape.scaling._bootstrap import in_window, log_curves, seed_weights
 from symscape.scaling._estimate import seed_error
@@ -67,6 +65,8 @@ def constant_test(
     Raises:
         ValueError: wrong shapes or signs, missing values, fewer than 4 sizes or 3 seeds.
     """
+    from scipy.special import stdtr
+
     u, v = log_curves(x, y)
     inside = in_window(u, window)
     u, v = u[inside], v[:, inside]
@@ -102,6 +102,8 @@ def _fit(u: Array, v: Array) -> tuple[float, float, float]:
     For a given c the other two follow from a line through ``log(e^v - c)``, weighted by the
     derivative of ``v``, so that only c is searched.
     """
+    from scipy.optimize import minimize_scalar
+
     y = np.exp(v)
     low = float(y.min())
 

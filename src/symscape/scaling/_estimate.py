@@ -14,13 +14,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, stdtrit
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
 
 _NAMED = 6  # panels that a note lists beside the worst one, the next worse ones first
-_ONE_SIGMA = float(ndtr(1.0))  # 0.8413: one-sided level of one standard deviation
+_ONE_SIGMA = 0.5 * (1.0 + math.erf(0.5**0.5))  # 0.8413: one-sided level of one standard deviation
 
 
 class NoEstimate(ValueError):
@@ -57,8 +56,8 @@ class Estimate:
             raise ValueError("interval: a single seed has no error bar; 2 or more are needed")
         if not 0 < level < 1:
             raise ValueError(f"level must be in (0, 1); got {level}")
-        t = float(stdtrit(self.n_seeds - 1, 0.5 + level / 2))
-        reach = t * self.error / student(self.n_seeds)
+        reach = _student_quantile(self.n_seeds - 1, 0.5 + level / 2)
+        reach *= self.error / student(self.n_seeds)
         return self.value - reach, self.value + reach
 
     def noted(self, *sentences: str) -> Estimate:
@@ -91,7 +90,13 @@ def student(n: int) -> float:
     """
     if n < 2:
         raise ValueError(f"n: an error needs 2 seeds or more; got {n}")
-    return float(stdtrit(n - 1, _ONE_SIGMA))
+    return _student_quantile(n - 1, _ONE_SIGMA)
+
+
+def _student_quantile(freedom: int, level: float) -> float:
+    from scipy.special import stdtrit  # the command line lists experiments without SciPy
+
+    return float(stdtrit(freedom, level))
 
 
 def mean(values: ArrayLike, note: str = "") -> Estimate:

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
-from scipy.optimize import minimize_scalar
 
 from symscape import lab
 from symscape.lab import Axis, Claim, Figure, Row, Table, Tolerance
@@ -183,6 +182,8 @@ def _with_ridge(table: Table, p: TeacherStudentParameters) -> Estimate:
 
 def _growth(table: Table, p: TeacherStudentParameters) -> Estimate:
     """The power of n in which the log error of two Gaussians is a line, by correlation."""
+    from scipy.optimize import minimize_scalar
+
     rows = table.where(figure="fig7", teacher="gaussian", student="gaussian").rows
     n = np.array(p.gaussian_sizes, dtype=float)
 
