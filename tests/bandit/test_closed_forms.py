@@ -36,6 +36,7 @@ from symscape.bandit import (
     necklace_q,
     steady_state_without_reset,
     two_hypotheses,
+    ucb_worse_plays,
 )
 
 rates = st.lists(st.tuples(st.floats(0.01, 0.5), st.floats(0.01, 0.5)), min_size=1, max_size=8)
@@ -322,3 +323,20 @@ def test_plays_of_the_best_agent_have_a_finite_regret() -> None:
         bayes_q(0.1, 0)
     with pytest.raises(ValueError, match="mu: 2"):
         bayes_q(2, 3)
+
+
+def test_agents_that_know_nothing_pay_a_logarithm() -> None:
+    times = np.array([2, 100, 1000, 4000])
+    worse = ucb_worse_plays(0.5, times, agents=100, seed=0)
+    assert worse[0] == 1.0
+    # Between the bound of Lai and Robbins, ln t / KL, and that of Auer et al., 8 ln t / mu^2.
+    divergence = 0.5 * math.log(3)
+    logs = np.log(times[1:])
+    assert bool((worse[1:] > logs / divergence).all())
+    assert bool((worse[1:] < 8 * logs / 0.25 + 1 + math.pi**2 / 3).all())
+    assert bool((worse[1:] > times[1:] * [bayes_q(0.5, int(t)) for t in times[1:]]).all())
+    assert np.array_equal(worse[:3], ucb_worse_plays(0.5, times[:3], agents=100, seed=0))
+    with pytest.raises(ValueError, match="times: "):
+        ucb_worse_plays(0.5, np.array([5, 4]), 1, 0)
+    with pytest.raises(ValueError, match="agents: 0"):
+        ucb_worse_plays(0.5, times, 0, 0)

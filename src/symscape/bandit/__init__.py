@@ -4,9 +4,9 @@ The exact performance of stochastic policies and its gradient, closed forms, opt
 starts, and what the landscape of local optima looks like.
 """
 
+from symscape.bandit._all_plays import bayes_q, ucb_worse_plays
 from symscape.bandit._bandit import Bandit, likelihood_ratio, two_hypotheses
 from symscape.bandit._chain import (
-    bayes_q,
     chain_crossing,
     chain_end_probability,
     hellman_cover_policy,
@@ -86,4 +86,5 @@ __all__ = [
     "steady_state_without_reset",
     "transition_table",
     "two_hypotheses",
+    "ucb_worse_plays",
 ]

@@ -5,17 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from scipy.special import bdtr
 
 from symscape._arguments import integer
-from symscape.bandit._bandit import check_mu
 from symscape.bandit._memory import HellmanCover
 from symscape.bandit._policy import Policy
 
 __all__ = [
-    "bayes_q",
     "chain_crossing",
     "chain_end_probability",
     "hellman_cover_policy",
@@ -42,32 +38,6 @@ def hellman_cover_q(M: int, alpha: float) -> float:
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha: {alpha!r} given; allowed: 0 <= alpha <= 1")
     return alpha ** (M - 1) / (1 + alpha ** (M - 1))
-
-
-def bayes_q(mu: float, plays: int) -> float:
-    r"""q of the best agent that remembers all its plays, in a number of them, without reset.
-
-    A reward tells as much of the arm that was played as of the other, so that the evidence for H_A
-    is a random walk whatever is played, and to follow it is best. After t plays it points to the
-    worse arm with the probability that fewer than half of t events speak for the better one, a tie
-    counting half. The sum of these over all t is finite: :math:`q = O(1/m)` for an agent that knows
-    mu, where one that does not has :math:`O(\ln m/m)`.
-
-    Args:
-        mu: difference of the arms, in [0, 1].
-        plays: m >= 1.
-
-    Raises:
-        ValueError: an argument is outside its range.
-
-    Source: Ch. 7, Sec. 4, where it is compared with a memory of m events.
-    """
-    check_mu(mu)
-    plays = integer("plays", plays, 1)
-    # An even number of events and a tie are as good as the odd number before.
-    half = np.arange((plays - 1) // 2 + 1)
-    wrong = np.repeat(bdtr(half, 2 * half + 1, (1 + mu) / 2), 2)[: plays - 1]
-    return float(0.5 + wrong.sum()) / plays
 
 
 def hellman_cover_policy(M: int, epsilon: float) -> Policy:

@@ -395,19 +395,11 @@ def _random_walk(point: lab.Point) -> lab.Result:
 
 
 def _upper_confidence_bounds(point: lab.Point) -> lab.Result:
-    """UCB1 of Auer et al.: the arm with the largest mean reward + sqrt(2 ln t / plays of it)."""
-    agents, random = point["agents"], np.random.default_rng(point["seed"])
-    paid = np.array([1 + point["mu"], 1 - point["mu"]]) / 2
-    plays, every = np.ones((2, agents)), np.arange(agents)
-    won = (random.random((2, agents)) < paid[:, None]).astype(float)
-    times, worse = np.unique(np.geomspace(4, point["plays"], 40).astype(int)), []
-    for t in range(2, point["plays"] + 1):
-        if t in times:
-            worse.append(plays[1].mean())
-        arm = (won / plays + np.sqrt(2 * math.log(t) / plays)).argmax(0)
-        plays[arm, every] += 1
-        won[arm, every] += random.random(agents) < paid[arm]
-    return {"times": times, "worse": np.array(worse)}
+    from symscape.bandit import ucb_worse_plays
+
+    times = np.unique(np.geomspace(4, point["plays"], 40).astype(int))
+    worse = ucb_worse_plays(point["mu"], times, point["agents"], point["seed"])
+    return {"times": times, "worse": worse}
 
 
 def _odds(point: lab.Point) -> lab.Result:
