@@ -249,18 +249,25 @@ class Line(lab.Experiment):
         share = 1 / THESIS_RATIO if point["data"] == "random" else 1 / 4
         guess = max(2, round(width_from_weights(1.2 * share * point["P"], point["d"], point["L"])))
         search_width(fits, point["seed"], guess=guess, h_max=4 * guess, growth=1.2)
-        while min(tried) > 1 and all(found["outcome"] != "unsat" for found in tried.values()):
+
+        def ended(outcome: str) -> list[int]:
+            return [h for h, found in tried.items() if found["outcome"] == outcome]
+
+        while (
+            ended("sat")
+            and 1 < min(tried)
+            and min(ended("unsat"), default=math.inf) > min(ended("sat"))
+        ):
             # Censored nets bound N* from above only: go on down to one that is jammed.
             fits(min(min(tried) - 1, round(min(tried) / 1.2)), point["seed"])
-        fitted = [h for h, found in tried.items() if found["outcome"] == "sat"]
-        h_star = min(fitted, default=0)
-        jammed = [h for h in tried if h < h_star and tried[h]["outcome"] == "unsat"]
+        h_star = min(ended("sat"), default=0)
+        h_below = max((h for h in ended("unsat") if h < h_star), default=0)
         return {
             "h_star": h_star,
-            "N_star": tried[h_star]["N"] if fitted else math.inf,
-            "N_below": tried[max(jammed)]["N"] if jammed else 0,
+            "N_star": tried[h_star]["N"] if h_star else math.inf,
+            "N_below": tried[h_below]["N"] if h_below else 0,
             "N_largest": max(found["N"] for found in tried.values()),
-            "closed": bool(jammed),
+            "closed": h_below > 0,
             **{
                 f"trial_{name}": np.array([found[name] for found in tried.values()])
                 for name in ("N", "n_delta", "n_silent", "loss", "attempts")
@@ -273,7 +280,7 @@ class Line(lab.Experiment):
         alone = Figure(
             "n-star-random",
             "Random data",
-            "N between the smallest net that fits P random points and the next smaller one, which "
+            "N between the smallest net that fits P random points and the largest smaller one, which "
             "jams. The thesis's nets of 8000 weights sit at P/N* = 2.8 to 2.9; the bound of "
             "stability is P/N* = 1/4.",
             *axes,
