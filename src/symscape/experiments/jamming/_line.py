@@ -255,7 +255,7 @@ class Line(lab.Experiment):
 
         while (
             ended("sat")
-            and 1 < min(tried)
+            and min(tried) > 1
             and min(ended("unsat"), default=math.inf) > min(ended("sat"))
         ):
             # Censored nets bound N* from above only: go on down to one that is jammed.
@@ -280,7 +280,7 @@ class Line(lab.Experiment):
         alone = Figure(
             "n-star-random",
             "Random data",
-            "N between the smallest net that fits P random points and the largest smaller one, which "
+            "N between the smallest net that fits P random points and the largest smaller one that "
             "jams. The thesis's nets of 8000 weights sit at P/N* = 2.8 to 2.9; the bound of "
             "stability is P/N* = 1/4.",
             *axes,
