@@ -1,4 +1,4 @@
-"""The analysis of the jamming experiments on tables with known answers."""
+"""What is read off runs at the jamming transition, on tables with known answers."""
 
 from __future__ import annotations
 
@@ -7,17 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from symscape.experiments.jamming import _near_jamming as near
-from symscape.experiments.jamming._mnist import Mnist
-from symscape.experiments.jamming._state import share_of_silent, silent_patterns, train_hinge
-from symscape.experiments.jamming._transition import Transition
-from symscape.lab import Finding, Row, Table, judge
-from symscape.landscape import constant_output_loss
-from symscape.networks import FullyConnected
-
-STEPS = np.arange(0, 1001, 10)
+from symscape.lab import Estimate, NoEstimate, Row, Table
 
 
 def run(
@@ -25,215 +17,198 @@ def run(
     N: int = 400,
     ratio: float = 2.9,
     n_delta: int = 300,
-    loss: float = 1e-3,
+    loss: float = 1e-2,
     seed: int = 0,
-    activation: str = "relu",
     L: int = 2,
     **result: Any,
 ) -> Row:
-    """A finished run near the transition, as ``measure_run`` returns it."""
-    random = np.random.default_rng(seed)
+    """A finished run at rest, as ``measure_run`` returns it."""
     P = round(ratio * N)
-    modes = np.linspace(-1, 1, N) if activation == "relu" else np.linspace(-0.86, 1.14, N)
-    overlaps = -(random.uniform(0, 2, P) ** 1.25)  # gaps with density |Delta|^-0.2
-    overlaps[:n_delta] = random.uniform(0, 1, n_delta) ** (1 / 1.3)  # z^0.3
-    point = {"activation": activation, "L": L, "P": P, "seed": seed, "steps": int(STEPS[-1])}
-    return Row(
-        point,
-        {
-            "n_weights": N,
-            "n_parameters": N + 10,
-            "n_delta": n_delta,
-            "loss": loss,
-            "misclassified": 0,
-            "n_dead": 0,
-            "dead_share": 0.0,
-            "status": "out_of_budget",
-            "history_step": STEPS,
-            "history_loss": np.full(len(STEPS), loss),
-            "history_n_delta": np.full(len(STEPS), n_delta),
-            "overlaps": overlaps,
-            "eigenvalues_hp": modes * math.sqrt(loss),
-            "eigenvalues_h0": np.r_[np.zeros(N - n_delta), np.linspace(1, 2, n_delta)],
-            "eigenvalues_h": np.r_[np.linspace(-0.1, -0.01, N // 10), np.ones(N - N // 10)],
-            "rank_h0": n_delta,
-            "n_effective": N,
-            "preactivations": np.ones((L, 70)),
-            "preactivations_fresh": np.ones((L, 70)),
-            "cusp_masses": np.full(L, 0.1),
-            "n_cusps": N // 5,
-            "n_cusps_fresh": 1,
-            "ks_outside_peak": 0.01,
-            "test_error": 0.08,
-        }
-        | result,
-        key=f"{activation}-{L}-{ratio}-{seed}",
-    )
+    point = {"L": L, "P": P, "ratio": ratio, "seed": seed}
+    measured = {
+        "n_weights": N,
+        "n_silent": 0,
+        "n_delta": n_delta,
+        "loss": loss,
+        "misclassified": 0,
+        "status": "stalled",
+        "grad_norm": 1e-3 * math.sqrt(loss),
+    }
+    return Row(point, measured | result)
 
 
 def fitted(**options: Any) -> Row:
-    return run(n_delta=0, loss=0.0, **options)
+    return run(n_delta=0, loss=0.0, status="converged", **options)
 
 
-def by_claim(findings: list[Finding]) -> dict[str, Finding]:
-    return {finding.claim: finding for finding in findings}
+def moving(**options: Any) -> Row:
+    return run(status="out_of_budget", **options)
 
 
-def test_fitted_settled_and_moving_runs_are_told_apart() -> None:
-    # down to where the rate is lowered, and then at rest, as everything is
-    moving = np.where(STEPS < 600, np.geomspace(1.0, 1e-6, len(STEPS)), 1e-3)
-    assert near.is_fitted(fitted())
+def test_fitted_jammed_moving_and_broken_runs_are_told_apart() -> None:
+    creeping, falling = moving(), moving(grad_norm=0.05)
+    broken = run(n_silent=400)
+    table = Table([fitted(), run(), creeping, falling, broken, run(loss=0.5)])
+    assert [near.is_fitted(row) for row in table] == [True, *[False] * 5]
     assert near.is_fitted(run(n_delta=3, loss=1e-13))
-    assert not near.is_fitted(run())
-    assert near.is_settled(fitted())
-    assert near.is_settled(run())
-    assert not near.is_settled(run(history_loss=moving, loss=1e-3))
-    table = Table([fitted(), run(), run(history_loss=moving)])
-    assert near.jammed(table) == [table.rows[1]]
+    assert near.jammed(table).rows == [table.rows[1], table.rows[5]]
+    assert near.near(table).rows == [table.rows[1], creeping]
+    assert len(near.whole(table)) == 5
+
+
+def test_silent_patterns_are_not_counted_among_the_patterns() -> None:
+    assert near.patterns(run(ratio=3.0, n_silent=12)) == 1188
 
 
 @pytest.mark.parametrize("middle", [2.6, 2.75])
-def test_midpoint_lies_between_the_fitted_and_the_jammed_ratios(middle: float) -> None:
-    ratios = np.arange(2.3, 3.2, 0.1)
-    rows = [run(ratio=r) if r > middle else fitted(ratio=r) for r in ratios]
-    found = near.midpoint_of_fit(rows)
-    last, first = max(r for r in ratios if r <= middle), min(r for r in ratios if r > middle)
-    assert last < found < first
-
-
-def test_censored_runs_widen_the_location_of_the_transition() -> None:
-    moving = np.where(STEPS < 600, np.geomspace(1.0, 1e-6, len(STEPS)), 1e-3)
-    ends = [fitted(ratio=2.0), fitted(ratio=2.2), run(ratio=3.2), run(ratio=3.4)]
-    sharp, narrow = near.location([*ends, fitted(ratio=2.6), run(ratio=2.8)])
-    assert sharp == pytest.approx(2.7, abs=0.05)
-    between = [run(ratio=r, history_loss=moving) for r in (2.4, 2.6, 2.8, 3.0)]
-    middle, wide = near.location([*ends, *between])
-    assert middle == pytest.approx(2.7, abs=0.05)
-    assert wide > 0.3 > narrow
-    assert math.isnan(near.location([*ends[:2], *between])[0])  # none is at rest beyond
-
-
-@pytest.mark.parametrize("outcome", ["fits at the lowest ratio only", "jams at the highest only"])
-@pytest.mark.parametrize("profile", ["quick", "overnight", "paper"])
-def test_a_transition_elsewhere_is_not_taken_for_the_thesis_s(outcome: str, profile: str) -> None:
-    parameters = Transition.profiles[profile]
-    first, last = min(parameters.relu_ratios), max(parameters.relu_ratios)
-    fits = (lambda r: r == first) if outcome.startswith("fits") else (lambda r: r < last)
-    rows = [fitted(ratio=r) if fits(r) else run(ratio=r) for r in parameters.relu_ratios]
-    found = by_claim(Transition().analyse(Table(rows), parameters))["ch1.fig6a.location"]
-    claim = next(c for c in Transition.claims if c.id == found.claim)
-    assert judge(claim, found, profile).status != "reproduced"
-
-
-def test_midpoint_needs_both_outcomes() -> None:
-    assert math.isnan(near.midpoint_of_fit([run()]))
-    assert math.isnan(near.midpoint_of_fit([fitted()]))
-
-
-def test_bootstrap_is_the_standard_error_of_a_mean() -> None:
-    random = np.random.default_rng(0)
-    rows = [run(loss=float(v)) for v in random.normal(1.0, 0.2, 200)]
-    error = near.bootstrap(rows, near.mean_of(lambda row: row["loss"]), resamples=2000)
-    assert error == pytest.approx(0.2 / math.sqrt(200), rel=0.2)
-    assert near.bootstrap(rows[:1], near.mean_of(lambda row: row["loss"])) is None
-
-
-def test_transition_reads_known_answers() -> None:
-    losses = np.geomspace(1e-4, 3e-3, 4)
-    rows = [fitted(ratio=r, seed=s, L=L) for r in (2.5, 2.7) for s in range(2) for L in (2, 3)]
-    rows += [
-        run(ratio=3.0 + 0.01 * i, loss=float(loss), seed=i, L=L)
-        for i, loss in enumerate(losses)
-        for L in (2, 3)
+def test_the_transition_lies_between_the_fitted_and_the_jammed_ratios(middle: float) -> None:
+    ratios = np.round(np.arange(2.3, 3.2, 0.1), 2)
+    rows = [
+        run(ratio=r, seed=s) if r > middle else fitted(ratio=r, seed=s)
+        for r in ratios
+        for s in (0, 1)
     ]
-    rows += [
-        run(activation="tanh", ratio=4.2, seed=i, loss=float(loss), eigenvalues_h=np.ones(400))
-        for i, loss in enumerate(losses)
+    found = near.location(Table(rows))
+    assert max(r for r in ratios if r <= middle) < found.value
+    assert found.value < min(r for r in ratios if r > middle)
+    assert found.error is not None
+    assert 0.02 < found.error < 0.1
+
+
+def test_censored_runs_widen_the_error_of_the_transition() -> None:
+    ends = [
+        row
+        for seed in (0, 1)
+        for row in (
+            fitted(ratio=2.0, seed=seed),
+            fitted(ratio=2.2, seed=seed),
+            run(ratio=3.2, seed=seed),
+            run(ratio=3.4, seed=seed),
+        )
     ]
-    experiment = Transition()
-    found = by_claim(experiment.analyse(Table(rows), experiment.profiles["quick"]))
-    assert found["ch1.fig6a.no-intermediate-state"].measured == 0
-    assert 2.7 < found["ch1.fig6a.location"].measured < 3.0
-    assert found["ch1.fig6b.jump-height"].measured == pytest.approx(0.75)
-    assert found["ch1.fig6b.no-depth-dependence"].measured == pytest.approx(0.0)
-    assert found["ch1.fig7b.symmetric-spectrum"].measured == pytest.approx(0.0, abs=1e-12)
-    assert found["ch1.fig7b.collapse"].measured == pytest.approx(0.0, abs=1e-6)
-    assert found["ch1.fig7c.rank"].measured == pytest.approx(1.0)
-    assert found["ch1.fig7d.negative-modes"].measured == pytest.approx(0.1)
-    assert found["ch1.fig7e.tanh-c0"].measured == pytest.approx(0.43, abs=0.01)
-    assert found["ch1.fig7g.tanh-stable"].measured == 0.0
-    assert found["ch1.fig8b.gamma"].measured == pytest.approx(0.2, abs=0.1)
-    assert found["ch1.fig12.cusps"].measured == pytest.approx(0.2)
+    inner = [row for s in (0, 1) for row in (fitted(ratio=2.6, seed=s), run(ratio=2.8, seed=s))]
+    sharp = near.location(Table([*ends, *inner]))
+    assert sharp.value == pytest.approx(2.7, abs=0.05)
+    between = [moving(ratio=r, seed=s) for r in (2.4, 2.6, 2.8, 3.0) for s in (0, 1)]
+    wide = near.location(Table([*ends, *between]))
+    assert wide.value == pytest.approx(2.7, abs=0.05)
+    assert wide.error is not None
+    assert sharp.error is not None
+    assert wide.error > 0.3 > sharp.error
 
 
-def test_runs_stuck_on_silent_inputs_are_left_out() -> None:
-    stuck = run(n_delta=60, loss=2e-3, dead_share=0.9)
-    experiment = Transition()
-    found = by_claim(experiment.analyse(Table([run(), stuck]), experiment.profiles["quick"]))
-    assert found["ch1.fig6a.no-intermediate-state"].measured == 0
-    assert "1 were stuck" in found["ch1.fig6a.no-intermediate-state"].note
-    assert found["ch1.fig6b.jump-height"].measured == pytest.approx(0.75)
+@pytest.mark.parametrize("rows", [[run(), run(ratio=3.2)], [fitted(), moving(ratio=3.2)]])
+def test_a_transition_needs_fitted_runs_and_runs_at_rest_beyond(rows: list[Row]) -> None:
+    with pytest.raises(NoEstimate, match="alike"):
+        near.location(Table(rows))
 
 
-def test_participation_of_equal_exponential_and_single_overlaps() -> None:
-    random = np.random.default_rng(0)
-    assert near.participation(run(overlaps=np.full(50, 0.3))) == pytest.approx(1.0)
-    assert near.participation(run(overlaps=random.exponential(1.0, 10**6))) == pytest.approx(
-        1 / 6, rel=0.05
+def test_height_is_the_limit_of_a_vanishing_loss() -> None:
+    rows = [
+        run(loss=loss, n_delta=round(400 * (0.75 + 5 * loss)), seed=seed)
+        for loss in (0.005, 0.02, 0.04, 0.07, 0.1)
+        for seed in range(3)
+    ]
+    found = near.height(Table(rows))
+    assert found.value == pytest.approx(0.75, abs=0.01)
+    assert found.error is not None
+
+
+def test_drift_to_the_runs_at_rest_is_in_the_error() -> None:
+    rows = [run(n_delta=300 + s, seed=s) for s in range(3)]
+    rows += [moving(n_delta=100 + s, seed=s) for s in range(3)]
+    found = near.mean(near.unsatisfied)(Table(rows))
+    assert found.value == pytest.approx(0.5, abs=0.01)
+    assert found.error is not None
+    assert found.error >= 0.25 - 0.01
+
+
+def test_an_intermediate_state_is_counted() -> None:
+    rows = [fitted(), run(), run(n_delta=60), moving(n_delta=60)]
+    assert near.between(Table(rows), 0.02, 0.4, fitted=True).value == pytest.approx(1 / 3)
+    assert near.between(Table(rows), 0.0, 0.4, fitted=False).value == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("power", [0.0, 1.5])
+def test_the_power_of_misclassified_patterns(power: float) -> None:
+    rows = [
+        run(loss=loss, n_delta=10**6, misclassified=round(10**5 * loss**power), N=10**6, seed=seed)
+        for loss in (0.01, 0.03, 0.1, 0.2)
+        for seed in range(3)
+    ]
+    found = near.misclassified_exponent(Table(rows))
+    assert found.value == pytest.approx(power, abs=0.05)
+
+
+def test_losses_too_small_for_a_misclassified_pattern_do_not_count() -> None:
+    rows = [run(loss=loss, misclassified=0, seed=s) for loss in (1e-4, 1e-3) for s in range(3)]
+    with pytest.raises(NoEstimate):
+        near.misclassified_exponent(Table(rows))
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0])
+def test_scale_and_scatter_of_hp(power: float) -> None:
+    modes = np.r_[np.zeros(40), np.linspace(-1, 1, 360)]
+    rows = [
+        run(loss=loss, eigenvalues_hp=modes * loss**power, seed=seed)
+        for loss in (1e-3, 5e-3, 2e-2, 4e-2)
+        for seed in range(2)
+    ]
+    found = near.close(near.median_magnitude, near.slope)(Table(rows))
+    assert found.value == pytest.approx(power, abs=1e-6)
+    scatter = near.close(near.median_magnitude, near.scatter)(Table(rows))
+    assert (scatter.value < 1e-6) == (power == 0.5)
+
+
+def test_a_gap_is_told_from_a_plateau() -> None:
+    plateau = np.linspace(0, 2, 201)[1:] ** 2
+    gapped = np.linspace(0.5, 2, 200) ** 2
+    values = [
+        near.gap(run(eigenvalues_h0=np.r_[np.zeros(100), modes], rank_h0=200))
+        for modes in (plateau, gapped)
+    ]
+    assert values[0] == pytest.approx(1.0, abs=0.01)
+    assert values[1] > 50
+
+
+def test_negative_modes_of_h_against_those_of_hp() -> None:
+    row = run(
+        eigenvalues_h=np.array([-0.01, 0.0, 1.0, 2.0]),
+        eigenvalues_hp=np.array([-0.5, -0.1, 0.2, 0.4]),
     )
-    one = np.full(100, 1e-4)
-    one[0] = 1.0
-    assert near.participation(run(overlaps=one)) == pytest.approx(0.01, rel=1e-3)
-    assert near.participation(run(overlaps=-one)) == 0.0
+    assert near.negative_share(row, "h") == 0.25
+    assert near.negative_share(row, "hp") == 0.5
+    assert near.depth_of_saddle(row) == pytest.approx(0.02)
+    assert near.asymmetry(row) == 0.0
 
 
-def test_theta_is_measured_on_evenly_jammed_runs() -> None:
-    even = run(seed=1, N=4000, n_delta=3000)
-    uneven = run(seed=2, N=4000, n_delta=3000)
-    uneven.result["overlaps"][0] = 100.0
-    found = near.exponent_finding("x", "theta", [even, uneven], (1e-2, 1.0))
-    assert found.runs == [even.key]
-    assert found.measured == pytest.approx(0.3, abs=0.15)
-    assert near.exponent_finding("x", "theta", [uneven], (1e-2, 1.0)).measured is None
+def test_exponents_of_overlaps_and_gaps() -> None:
+    random = np.random.default_rng(0)
+    rows = []
+    for seed in range(4):
+        overlaps = np.r_[
+            random.uniform(0, 1, 3000) ** (1 / 1.3), -(random.uniform(0, 2, 9000) ** 1.25)
+        ]
+        rows.append(run(overlaps=overlaps, seed=seed))
+    theta = near.exponent("theta")(Table(rows))
+    assert abs(theta.value - 0.3) < 3 * (theta.error or 0.0) < 0.4
+    gamma = near.exponent("gamma")(Table(rows))
+    assert abs(gamma.value - 0.2) < 3 * (gamma.error or 0.0) < 0.2
+    with pytest.raises(NoEstimate):
+        near.exponent("theta")(Table([run(overlaps=np.full(100, -1.0))]))
 
 
-def test_an_intermediate_state_is_seen() -> None:
-    experiment = Transition()
-    found = by_claim(experiment.analyse(Table([run(n_delta=60)]), experiment.profiles["quick"]))
-    assert found["ch1.fig6a.no-intermediate-state"].measured == 1
+def test_depths_are_answered_each_by_itself() -> None:
+    rows = [run(n_delta=300 + s, seed=s) for s in range(3)] + [fitted(L=3)]
+    found = near.by_depth(Table(rows), near.mean(near.unsatisfied))
+    assert isinstance(found["L = 2"], Estimate)
+    assert isinstance(found["L = 3"], str)
+    assert list(near.known(found)) == ["L = 2"]
 
 
-def test_mnist_reads_known_answers() -> None:
-    experiment = Mnist()
-    rows = [run(n_delta=200, ratio=26.0, loss=1e-3, seed=s, rank_h0=200) for s in range(3)]
-    found = by_claim(experiment.analyse(Table(rows), experiment.profiles["quick"]))
-    assert found["ch1.fig9b.jump-height"].measured == pytest.approx(0.5)
-    assert found["ch1.fig9g.zero-modes"].measured == pytest.approx(1 - 200 / 410)
-    assert found["ch1.sec7.accuracy"].measured == pytest.approx(0.92)
-
-
-def test_silent_patterns_share_one_output_and_the_loss_of_a_constant() -> None:
-    net = FullyConnected(d=2, h=3, L=1)
-    w = net.initial_weights(0, "orthogonal")
-    layers = [(matrix.clone(), b.clone()) for matrix, b in net.unpack(w)]
-    layers[0][0][:] = torch.tensor([[1.0, 0.0]] * 3)  # every neuron is off where x_1 < 0
-    layers[1][1][:] = 1 / 3
-    w = net.pack(layers)
-    x = torch.tensor([[-1.0, 0.3], [-2.0, 1.0], [-0.5, 2.0]], dtype=torch.float64)
-    y = torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64)
-    assert silent_patterns(net, w, x).all()
-    assert share_of_silent(net, w, x, y) == 1.0
-    least, output = constant_output_loss(2, 1)
-    assert output == pytest.approx(1 / 3)
-    assert 0.5 * (1 - y * net(w, x)).square().sum().item() == pytest.approx(least)
-
-
-def test_training_schedule_ends_at_the_final_rate() -> None:
-    net = FullyConnected(d=3, h=4, L=1)
-    x = torch.randn(60, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    y = torch.where(torch.arange(60) % 2 == 0, 1.0, -1.0).double()
-    point = {"seed": 0, "steps": 1000, "learning_rate": 1e-2, "final_rate": 1e-5}
-    result = train_hinge(net, point, x, y)
-    rates = np.diff(result.history["time"]) / np.diff(result.history["step"])
-    assert rates[0] == pytest.approx(1e-2)
-    assert result.time == pytest.approx(600 * 1e-2 + 133 * 1e-3 + 133 * 1e-4 + 134 * 1e-5, rel=0.01)
+def test_cusps_have_the_drift_between_two_counts_in_their_error() -> None:
+    rows = [run(n_pinned=100 + s, n_cusps=60 + s, seed=s) for s in range(3)]
+    found = near.cusps(Table(rows))
+    assert found.value == pytest.approx(0.2525)
+    assert found.error is not None
+    assert found.error >= 0.1
