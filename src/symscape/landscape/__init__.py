@@ -27,7 +27,6 @@ from symscape.landscape._distributions import (
     log_histogram,
     p_minus,
     p_plus,
-    scan_windows,
 )
 from symscape.landscape._effective import (
     EffectiveParameters,
@@ -126,7 +125,6 @@ __all__ = [
     "p_minus",
     "p_plus",
     "random_packing",
-    "scan_windows",
     "search_width",
     "spectra",
     "spectral_quadrature",

@@ -19,7 +19,6 @@ __all__ = [
     "log_histogram",
     "p_minus",
     "p_plus",
-    "scan_windows",
 ]
 
 _LARGEST_RATE = 200.0  # by absolute value, of a density over the width of the window
@@ -196,28 +195,6 @@ def fit_exponent(
     return ExponentFit(
         rate / scale - 1, error, kind, (float(low), float(high)), n_values, len(positions)
     )
-
-
-def scan_windows(
-    runs: Sequence[ArrayLike],
-    windows: Sequence[tuple[float, float]],
-    *,
-    resamples: int = 400,
-    seed: int = 0,
-) -> tuple[list[ExponentFit], float]:
-    """Fit the exponent in several windows; the drift between them is the systematic error.
-
-    Returns:
-        One fit per window, and half the distance between the largest and smallest exponent.
-
-    Raises:
-        ValueError: no windows, or as in `fit_exponent`.
-    """
-    if not windows:
-        raise ValueError("windows must name at least one interval; got none")
-    fits = [fit_exponent(runs, window, resamples=resamples, seed=seed) for window in windows]
-    exponents = [fit.exponent for fit in fits]
-    return fits, (max(exponents) - min(exponents)) / 2
 
 
 def _mean_position(rate: float) -> float:
