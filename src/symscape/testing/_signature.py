@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from symscape._arguments import integer
 from symscape.o3 import Irreps
 
 CARTESIAN_POINTS = "cartesian_points"
@@ -19,7 +20,7 @@ def make_generator(generator: torch.Generator | int) -> torch.Generator:
     """The generator itself, or a fresh one of this seed."""
     if isinstance(generator, torch.Generator):
         return generator
-    return torch.Generator().manual_seed(generator)
+    return torch.Generator().manual_seed(integer("generator", generator))
 
 
 def input_kinds(func: Any, irreps_in: Any) -> list[Any]:
