@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import pytest
 from worlds import Measure, worlds
 
@@ -20,9 +18,15 @@ MEASURED = [
 ]
 
 
-@cache
+TABLES: dict[tuple[str, int], Table] = {}
+
+
 def table(name: str, measure: Measure) -> Table:
-    return WORLDS[name].table(measure)
+    """The table of a world, made once; a measure need not be hashable."""
+    key = name, id(measure)
+    if key not in TABLES:
+        TABLES[key] = WORLDS[name].table(measure)
+    return TABLES[key]
 
 
 def judged(name: str, claim: Claim, measure: Measure) -> lab.Verdict:
