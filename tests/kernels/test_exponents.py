@@ -26,7 +26,9 @@ from symscape.kernels import (
     smoothness_index,
     spectral_exponent,
     sphere_distance,
+    sphere_modes,
     tail_exponent,
+    teacher_errors,
 )
 
 
@@ -166,3 +168,46 @@ def test_outside_of_a_formula_is_named():
         tail_exponent([])
     with pytest.raises(ValueError, match="allowed: an integer >= 2"):
         nearest_distances(np.ones((3, 1)), (1, 2), 1, 0)
+
+
+@pytest.mark.parametrize("d", [1, 2, 5])
+@pytest.mark.parametrize("kernel", [laplace(1.5), matern(1.3, 0.7), gaussian(0.8)])
+def test_modes_of_the_sphere_add_up_to_the_kernel(kernel, d):
+    modes = sphere_modes(kernel, kernel, d)
+    assert modes.multiplicity[1] == pytest.approx(d + 1)  # the coordinates
+    weight = modes.multiplicity * modes.eigenvalues
+    assert weight.sum() == pytest.approx(1, abs=1e-6)
+    theta = np.array([0.4, 1.5, math.pi])
+    degrees = min(1000, len(weight))
+    P = np.ones((degrees, len(theta)))  # Gegenbauer polynomials, 1 at theta = 0
+    P[1] = np.cos(theta)
+    for k in range(1, degrees - 1):
+        P[k + 1] = ((2 * k + d - 1) * P[1] * P[k] - k * P[k - 1]) / (k + d - 1)
+    found = weight[:degrees] @ P
+    np.testing.assert_allclose(found, kernel.radial(2 * np.sin(theta / 2)), atol=2e-3)
+
+
+def test_eigenvalues_of_the_sphere_are_those_of_a_gram_matrix():
+    student = laplace(1.0)
+    modes = sphere_modes(matern(1.5, 1.0), student, 2)
+    x = random_points("sphere", 1500, 2, 0)
+    spectrum = gram_spectrum(student, x, x[:, 0]).eigenvalues
+    expected = np.repeat(modes.eigenvalues[:5], [1, 3, 5, 7, 9])
+    np.testing.assert_allclose(spectrum[:25], expected, rtol=0.15)
+
+
+def test_random_points_have_the_learning_curve_of_the_modes_of_the_sphere():
+    d, sizes = 8, (64, 128, 256)
+    x, x_test = (random_points("sphere", n, d, seed) for seed, n in enumerate((256, 300)))
+    found = teacher_errors(laplace(8.0), laplace(8.0), x, x_test, sizes).values
+    modes = sphere_modes(laplace(8.0), laplace(8.0), d)
+    np.testing.assert_allclose(found, self_consistent_curve(modes, sizes), rtol=0.03)
+    # Far from 1/8 at such n, and close to it at the n that nobody can solve for.
+    far = self_consistent_curve(modes, [1e12, 2e12])
+    assert np.log2(found[1] / found[2]) > 1.4 / d
+    assert np.log2(far[0] / far[1]) == pytest.approx(1 / d, rel=0.01)
+
+
+def test_a_sphere_has_at_least_one_dimension():
+    with pytest.raises(ValueError, match="d: 0 given; allowed: an integer >= 1"):
+        sphere_modes(laplace(1.0), laplace(1.0), 0)

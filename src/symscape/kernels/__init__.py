@@ -48,6 +48,7 @@ from symscape.kernels._spectrum import (
     leading_eigenvalues,
     tail_exponent,
 )
+from symscape.kernels._sphere import sphere_modes
 from symscape.kernels._svm import MarginMachine, margin_machine
 
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "solve_iterative",
     "spectral_exponent",
     "sphere_distance",
+    "sphere_modes",
     "square_distances",
     "tail_exponent",
     "teacher_errors",
