@@ -8,6 +8,7 @@ from symscape.experiments.kernel_regression import _images as images
 from symscape.experiments.kernel_regression import _learning_curves as curves
 from symscape.experiments.kernel_regression import _spectra as spectra
 from symscape.experiments.kernel_regression import _teacher_student as teacher_student
+from symscape.experiments.kernel_regression import _teacher_student_claims as claims
 from symscape.experiments.kernel_regression import _theory as theory
 from symscape.lab import InputError, Row, Table
 from symscape.scaling import Estimate, NoEstimate
@@ -141,7 +142,7 @@ def test_errors_made_of_rounding_are_not_used():
         {"sizes": [10, 20, 40, 80]},
         {"error": np.array([1e-3, 1e-6, 1e-15, 1e-4]), "jitter": np.array([0, 0, 0, 1e-10])},
     )
-    np.testing.assert_array_equal(teacher_student._exact(row), [1e-3, 1e-6, np.nan, np.nan])
+    np.testing.assert_array_equal(claims.above_rounding(row), [1e-3, 1e-6, np.nan, np.nan])
 
 
 def test_the_degenerate_order_is_drawn_and_not_judged():
