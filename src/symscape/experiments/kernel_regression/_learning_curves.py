@@ -328,7 +328,10 @@ def _curves_figure(family: str, task: str, table: Table, p: LearningCurveParamet
         f"{'half of the classes' if halves else 'parity of the class'}.",
         Axis("training points n", log=True),
         Axis(unit, log=True),
-        claims=(f"ch6.fig1.{family}-{task}", "ch6.fig1.kernel-gap", "ch6.fig1.task-gap"),
+        claims=tuple(
+            f"ch6.fig1.{claim}"
+            for claim in (f"{family}-{task}", "kernel-gap", "task-gap", "above-curse", "below-rkhs")
+        ),
     )
     rows = table.where(family=family)
     for i, kernel in enumerate(KERNELS):

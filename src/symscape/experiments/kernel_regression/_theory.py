@@ -234,7 +234,11 @@ class Theory(lab.Experiment):
 
     def figures(self, table: Table, p: TheoryParameters) -> list[Figure]:
         lattice = table.where(way="lattice")
-        return [*(_lattice_figure(lattice.where(d=d), d) for d in (1, 2)), _exponent_figure(table)]
+        return [
+            *(_lattice_figure(lattice.where(d=d), d) for d in (1, 2)),
+            _gaussian_figure(table.where(way="gaussians")),
+            _exponent_figure(table),
+        ]
 
 
 def _kernel(name: str) -> Kernel:
@@ -322,6 +326,22 @@ def _lattice_figure(table: Table, d: int) -> Figure:
         n = row["n"].astype(float)
         line = row["error"][-1] * (n / n[-1]) ** -_theorem(row)
         figure.thesis(f"Teacher {row['teacher']}, Student {row['student']}", n, line)
+    return figure
+
+
+def _gaussian_figure(table: Table) -> Figure:
+    figure = Figure(
+        "gaussians",
+        "Two Gaussians on the lattice, d = 1",
+        "The error falls faster than any power: its logarithm grows as n^2 (dashed).",
+        Axis("points n of the lattice", log=True),
+        Axis("-log of the mean squared error", log=True),
+        claims=("ch6.thm1.gaussian",),
+    )
+    figure.curves(table, "n", lambda row: -np.log(row["error"]), name="exact error")
+    for row in table:
+        n = row["n"].astype(float)
+        figure.thesis("n^2", n, -np.log(row["error"][-1]) * (n / n[-1]) ** 2)
     return figure
 
 
