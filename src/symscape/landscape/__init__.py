@@ -50,6 +50,7 @@ from symscape.landscape._lanczos import (
 from symscape.landscape._least_gradient import LeastGradient, least_gradient
 from symscape.landscape._operator import HessianOperator
 from symscape.landscape._propagation import PatternLoss
+from symscape.landscape._soft_ellipses import EllipsePacking, jam_ellipses, minimize_ellipses
 from symscape.landscape._soft_spheres import (
     Contacts,
     JammingPoint,
@@ -76,6 +77,7 @@ __all__ = [
     "Contacts",
     "Cusps",
     "EffectiveParameters",
+    "EllipsePacking",
     "Estimate",
     "ExponentFit",
     "HessianOperator",
@@ -110,6 +112,7 @@ __all__ = [
     "hessian_by_autograd",
     "hutchinson_moment",
     "inertia",
+    "jam_ellipses",
     "jam_spheres",
     "ks_outside_peak",
     "lanczos",
@@ -118,6 +121,7 @@ __all__ = [
     "line_of_stability",
     "log_histogram",
     "marginal_gamma",
+    "minimize_ellipses",
     "minimize_packing",
     "misclassified",
     "most_parameters",

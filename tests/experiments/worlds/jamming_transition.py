@@ -1,4 +1,4 @@
-"""Worlds of the jamming transition of random data and of digits."""
+"""Worlds of the jamming transition of random data, of digits, and of ellipses."""
 
 from __future__ import annotations
 
@@ -156,7 +156,39 @@ def digit_points(p: Any) -> list[Point]:
     ]
 
 
+def ellipses(contacts: float, gap: float, power: float, positive: float) -> Measure:
+    """Soft modes that rise as a power of the energy, below a gap; or a plateau that does."""
+
+    def measure(point: Point, random: Generator) -> Result:
+        freedom = 3 * point["n"] - 2
+        ratio = contacts + 0.01 * random.standard_normal()
+        k = max(1, freedom - round(ratio * freedom))
+        energy = np.r_[5e-9, 0.2 * np.square(point["compressions"])]
+        energy *= np.exp(0.1 * random.standard_normal())
+        noise = np.exp(0.05 * random.standard_normal((len(energy), k)))
+        found: Result = {
+            "energy": energy,
+            "freedom": np.full(len(energy), freedom),
+            "contacts": np.full(len(energy), freedom - k),
+            "hp_positive": positive * (1 + 0.1 * random.standard_normal()),
+        }
+        for index, level in enumerate(energy**power):
+            soft = 10 * level * np.linspace(0.5, 1, k) * noise[index]
+            bulk = (math.sqrt(soft.max()) + gap + np.linspace(0.01, 3, freedom - k)) ** 2
+            plateau = 10 * level * np.linspace(0.3, 3, freedom) ** 2 * noise[index, 0]
+            found[f"eigenvalues_{index}"] = np.r_[0, 0, np.r_[soft, bulk] if gap else plateau]
+        return found
+
+    return measure
+
+
 WORLDS = [
+    World(
+        "jamming-ellipses",
+        ellipses(0.85, 0.3, 0.5, 0.3),
+        ellipses(0.99, 0.0, 1.0, 0.0001),
+        overrides={"seeds": 6},
+    ),
     World(
         "jamming-transition",
         of_activation(RELU, TANH),

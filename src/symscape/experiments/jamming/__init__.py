@@ -6,6 +6,7 @@ generalization in deep learning*.
 """
 
 from symscape.experiments.jamming._effective_parameters import EffectiveParameters
+from symscape.experiments.jamming._ellipses import Ellipses
 from symscape.experiments.jamming._generalization import Generalization
 from symscape.experiments.jamming._hinge_or_cross_entropy import HingeOrCrossEntropy
 from symscape.experiments.jamming._line import Line
@@ -16,6 +17,7 @@ from symscape.experiments.jamming._transition import Transition
 
 __all__ = [
     "EffectiveParameters",
+    "Ellipses",
     "Generalization",
     "HingeOrCrossEntropy",
     "Line",
