@@ -13,8 +13,8 @@ from symscape.dynamics import Hinge
 from symscape.experiments.jamming._state import (
     KINK,
     REST,
+    heard,
     measure_run,
-    share_of_silent,
     silent_patterns,
     train_hinge,
 )
@@ -85,7 +85,7 @@ def test_silent_patterns_share_one_output_and_the_loss_of_a_constant() -> None:
     x = torch.tensor([[-1.0, 0.3], [-2.0, 1.0], [-0.5, 2.0]], dtype=torch.float64)
     y = torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64)
     assert silent_patterns(net, w, x).all()
-    assert share_of_silent(net, w, x, y) == 1.0
+    assert [len(some) for some in heard(net, w, x, y)] == [3, 3]  # all, where none is heard
     least, output = constant_output_loss(2, 1)
     assert output == pytest.approx(1 / 3)
     assert 0.5 * (1 - y * net(w, x)).square().sum().item() == pytest.approx(least)

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from symscape import lab, scaling
-from symscape.lab import Axis, Claim, Estimate, Figure, Row, Table, Tolerance
+from symscape.lab import Axis, Claim, Estimate, Figure, NoEstimate, Row, Table, Tolerance
 
 
 class EllipsesParameters(lab.Parameters):
@@ -64,6 +64,8 @@ def _scale_exponent(table: Table, p: EllipsesParameters) -> Estimate:
 
     def of(window: tuple[float, float]) -> Estimate:
         kept = range(int(window[0]), int(window[1]) + 1)
+        if len(kept) < 2:
+            raise NoEstimate("A slope needs two states.")
 
         def slope(rows: list[Row]) -> float:
             x = [[math.log(row["energy"][i]) for i in kept] for row in rows]

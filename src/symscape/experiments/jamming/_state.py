@@ -228,15 +228,6 @@ def silent_patterns(net: FullyConnected, w: Tensor, x: Tensor) -> Tensor:
     return silent
 
 
-def share_of_silent(net: FullyConnected, w: Tensor, x: Tensor, y: Tensor) -> float:
-    """Part of the quadratic hinge loss that silent patterns carry; 0 where the loss is 0."""
-    from symscape.landscape import delta
-
-    each = delta(net(w, x), y).clamp(min=0).square()
-    total = each.sum().item()
-    return each[silent_patterns(net, w, x)].sum().item() / total if total > 0 else 0.0
-
-
 def _spectra(net: FullyConnected, w: Tensor, x: Tensor, y: Tensor) -> dict[str, Any]:
     """Eigenvalues of H_0, H_p and H, the rank of H_0 and the number of effective parameters."""
     from symscape.dynamics import Hinge
