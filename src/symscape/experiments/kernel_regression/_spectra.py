@@ -219,17 +219,16 @@ def _density(table: Table, p: SpectrumParameters) -> Panels:
         inside = density[(lam <= low) & (lam >= high)]
         return float(inside.max() / inside.min())
 
-    def of(family: str, rows: Table) -> Estimate:
-        return scan(
-            lambda bins: bootstrap(rows.rows, partial(variation, family, bins)),
-            BINS,
-            "Windows are numbers of bins.",
-        )
+    def of(family: str, bins: int, rows: Table) -> Estimate:
+        return bootstrap(rows.rows, partial(variation, family, bins))
 
     rows = table.where(n=p.sizes[-1])
     return {
-        title: on_one_scale(partial(of, family), rows.where(family=family), p.scale)
+        f"{title}, {bins} bins": on_one_scale(
+            partial(of, family, bins), rows.where(family=family), p.scale
+        )
         for family, title in NAMES.items()
+        for bins in BINS
     }
 
 
