@@ -35,10 +35,10 @@ def sphere_modes(teacher: Kernel, student: Kernel, d: int) -> Modes:
         \lambda_k=\int K(2\sin\tfrac\theta2)\,P_k(\cos\theta),\qquad
         N_k=\frac{2k+d-1}{k}\binom{k+d-2}{k-1},\qquad\sum_kN_k\lambda_k=K(0)=1.
 
-    So that :func:`self_consistent_curve` gives the learning curve of random points (Ch. 6, Fig. 2
-    and App. I), also at a few points, where its exponent is not yet that of Theorem 1. It is the
-    more exact the larger d is: to 1 % for a Laplace pair on :math:`S^5`, and 30 % too low on the
-    circle.
+    With these modes :func:`self_consistent_curve` gives the learning curve of random points (Ch. 6,
+    Fig. 2 and App. I), also where they are so few that its exponent is not yet that of Theorem 1.
+    It is the more exact the larger d is: to 1 % for a Laplace pair on :math:`S^5`, but a quarter
+    too low on the circle.
 
     Args:
         teacher: covariance of the field; the power in a mode is its eigenvalue.
