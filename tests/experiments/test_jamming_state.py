@@ -85,7 +85,8 @@ def test_silent_patterns_share_one_output_and_the_loss_of_a_constant() -> None:
     x = torch.tensor([[-1.0, 0.3], [-2.0, 1.0], [-0.5, 2.0]], dtype=torch.float64)
     y = torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64)
     assert silent_patterns(net, w, x).all()
-    assert [len(some) for some in heard(net, w, x, y)] == [3, 3]  # all, where none is heard
+    assert heard(net, w, x).all()  # where none is heard, none is left out
+    assert heard(net, w, torch.cat([x, -x])).tolist() == [False] * 3 + [True] * 3
     least, output = constant_output_loss(2, 1)
     assert output == pytest.approx(1 / 3)
     assert 0.5 * (1 - y * net(w, x)).square().sum().item() == pytest.approx(least)

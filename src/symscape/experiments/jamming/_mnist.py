@@ -178,7 +178,7 @@ class Mnist(lab.Experiment):
             h=10,
             sizes=(2000, 2400, 2700, 3000, 3500),
             many=((18, 10_000),),
-            seeds=3,
+            seeds=5,
             steps=6000,
         ),
         "paper": MnistParameters(

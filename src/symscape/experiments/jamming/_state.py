@@ -29,7 +29,7 @@ KINK = 1e-4
 SMOOTH = 20
 """L-BFGS iterations of a smooth net over those of a round of a relu net."""
 
-ROUNDS = 6
+ROUNDS = 16
 """Largest number of rounds in :func:`measure_run`."""
 
 
@@ -70,8 +70,8 @@ def train_hinge(
         y: labels -1 or +1, (P,).
         rounds: largest number of rounds of a relu net.
         drop_silent: leave the patterns that are silent at the beginning of a round out of it (see
-            :func:`silent_patterns`): no descent can fit them. All numbers of the result are then
-            of the patterns of the last round.
+            :func:`silent_patterns`): no descent can fit them. Further rounds follow where such a
+            pattern is heard again. All numbers of the result are of the patterns of its last round.
 
     Returns:
         The end. Its status is what the run counts as: ``converged`` is fitted (zero loss, or
@@ -79,6 +79,8 @@ def train_hinge(
         neither of the two. ``grad_norm`` is the gradient that decides on rest, ``steps`` and the
         history count the steps of all stages.
     """
+    import torch
+
     from symscape.dynamics import Adam, Hinge, Plateau, Stop, minimize, train
 
     loss, steps, rate = Hinge(power=2, margin=1.0), point["steps"], point["learning_rate"]
@@ -87,12 +89,15 @@ def train_hinge(
     pinning = Adam(lr=rate, decay_every=max(1, steps // 2 // falling), floor=point["final_rate"])
     w = net.initial_weights(point["seed"], "orthogonal")
     stages = [train(net, w, x, y, loss=loss, integrator=Adam(rate), stop=Stop(max_steps=steps))]
-    before = math.inf
+    before, used = math.inf, torch.ones(len(x), dtype=torch.bool)
     for _ in range(1 if smooth else rounds):
-        if stages[-1].status != "out_of_budget":
-            break
         w = stages[-1].w
-        problem = heard(net, w, x, y) if drop_silent else (x, y)
+        now = heard(net, w, x) if drop_silent else used
+        if stages[-1].status != "out_of_budget" and not (now & ~used).any():
+            break
+        if (now != used).any():
+            before = math.inf  # the loss of other patterns
+        used, problem = now, (x[now], y[now])
         descent = minimize(
             net,
             w,
@@ -172,7 +177,8 @@ def measure_run(
 
     net = FullyConnected(d=point["d"], h=point["h"], L=point["L"], activation=point["activation"])
     result, P = train_hinge(net, point, x, y, rounds=ROUNDS, drop_silent=True), len(x)
-    x, y = heard(net, result.w, x, y)
+    kept = heard(net, result.w, x)
+    x, y = x[kept], y[kept]
     f = net(result.w, x)
     counts = constraints(f, y)
     overlaps = delta(f, y)
@@ -208,10 +214,10 @@ def _status(fits: bool, status: Status) -> Status:
     return "out_of_budget" if status == "converged" else status
 
 
-def heard(net: FullyConnected, w: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """The patterns that are not silent; all, where the net is silent on all."""
-    kept = ~silent_patterns(net, w, x)
-    return (x[kept], y[kept]) if kept.any() else (x, y)
+def heard(net: FullyConnected, w: Tensor, x: Tensor) -> Tensor:
+    """Patterns that are not silent, (P,) of bool; all, where the net is silent on all."""
+    silent = silent_patterns(net, w, x)
+    return silent if silent.all() else ~silent
 
 
 def silent_patterns(net: FullyConnected, w: Tensor, x: Tensor) -> Tensor:

@@ -314,7 +314,7 @@ class Transition(lab.Experiment):
             tanh_nets=((2, 11), (3, 10)),
             relu_ratios=(2.0, 2.3, 2.6, 2.9, 3.1),
             tanh_ratios=(3.8, 4.1, 4.4),
-            seeds=3,
+            seeds=5,
             steps=6000,
         ),
         "paper": TransitionParameters(
