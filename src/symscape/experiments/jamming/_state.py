@@ -95,8 +95,6 @@ def train_hinge(
         now = heard(net, w, x) if drop_silent else used
         if stages[-1].status != "out_of_budget" and not (now & ~used).any():
             break
-        if (now != used).any():
-            before = math.inf  # the loss of other patterns
         used, problem = now, (x[now], y[now])
         descent = minimize(
             net,
