@@ -78,6 +78,18 @@ def test_few_patterns_bound_the_rank_and_blocks_do_not_matter(problem):
     )
 
 
+@pytest.mark.parametrize("phi", ["relu", "tanh"])
+def test_mixed_blocks_have_the_same_rank(problem, phi):
+    net, w, x, _, _ = problem(3, P=300, d=6, h=8, L=2, activation=phi)
+    # The first neuron is on for four patterns alone, the last ones.
+    x = x[(x @ net.unpack(w)[0][0][0]).argsort()]
+    net.unpack(w)[0][1][0] = -net.prefactors[0] * (x[-5] @ net.unpack(w)[0][0][0])
+    found = effective_parameters(net, w, x)
+    assert effective_parameters(net, w, x, mixed=True).rank == found.rank
+    if phi == "relu":
+        assert effective_parameters(net, w, x[:-4], mixed=True).rank < found.rank
+
+
 def test_wrong_input_is_named(problem):
     net, w, x, _, _ = problem(0)
     with pytest.raises(ValueError, match="cut"):

@@ -241,14 +241,12 @@ def _spectra(net: FullyConnected, w: Tensor, x: Tensor, y: Tensor) -> dict[str, 
     eigenvalues = spectra(hessian(net, w, x, y, loss))
     # From the Gram matrix: its zero modes are exact, so that the rank is not a matter of rounding.
     h0 = h0_spectrum(net, w, x, y, loss).numpy()
-    # N_tot patterns with all their derivative rows determine the rank many times over.
-    enough = x[: max(1, 4 * net.n_parameters // (net.d + 1))]
     return {
         "eigenvalues_h0": h0,
         "eigenvalues_hp": eigenvalues.Hp,
         "eigenvalues_h": eigenvalues.H,
         "rank_h0": inertia(h0, relative=1e-12).n_plus,
-        "n_effective": effective_parameters(net, w, enough).rank,
+        "n_effective": effective_parameters(net, w, x, mixed=True).rank,
     }
 
 
