@@ -247,13 +247,18 @@ def test_a_misfit_that_nobody_has_looked_at_yet_refuses_its_task(
     cluster: Cluster, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(DaskCluster, "_misfit", lambda *_: "")
-    source = tmp_path / "source"
-    source.mkdir()
-    edited = other_source(source, "scaling/__init__.py", '"""', '"""Edited: ')
-    paths = os.pathsep.join([edited, cluster.environment["PYTHONPATH"]])
+    for name in ("edited", "old"):
+        (tmp_path / name).mkdir()
+    edited = other_source(tmp_path / "edited", "scaling/__init__.py", '"""', '"""Edited: ')
+    known = cluster.environment["PYTHONPATH"]
+
+    def worker_of(source: str) -> Callable[[], subprocess.Popen[bytes]]:
+        return functools.partial(cluster.add_worker, PYTHONPATH=os.pathsep.join([source, known]))
+
     for worker, sentence in (
         (functools.partial(cluster.add_worker, 2), "it has 2 threads"),
-        (functools.partial(cluster.add_worker, PYTHONPATH=paths), "symscape is .* there and"),
+        (worker_of(edited), "symscape is .* there and"),
+        (worker_of(old_source(tmp_path / "old")), "it has no symscape.lab"),
     ):
         process = worker()
         with Store(url) as store, pytest.raises(ExecutorError, match=sentence):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import pickle
 import queue
 import re
 import time
@@ -24,7 +25,7 @@ from symscape.lab._measure import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from distributed import Client, Future
 
@@ -115,9 +116,11 @@ class DaskCluster(Executor):
 
     def submit(self, task: Task) -> None:
         with self._talking():
+            # A worker dies of a task that it cannot read, without a word: what it is given are
+            # bytes, and reading them is the task.
             future = self._connected().submit(
-                _measure,
-                task,
+                pickle.loads,
+                pickle.dumps(_Measurement(task)),
                 key=f"symscape-{task.key}-{next(self._numbers)}",
                 pure=False,
             )
@@ -158,6 +161,8 @@ class DaskCluster(Executor):
         if not isinstance(error, KilledWorker):
             with self._talking():  # a worker without our source fails all that it is given
                 self._check_workers(self._connected().nthreads())
+            if isinstance(error, ImportError):
+                raise ExecutorError(misfit_message("A Dask worker", f"it has no {error.name}"))
             return [(task, failure(f"The point could not reach a worker: {error!r}", task.code))]
         self._deaths[task.key] = self._deaths.get(task.key, 0) + 1
         if self._deaths[task.key] >= DEATHS:
@@ -247,6 +252,16 @@ def _unfit(threads: int, answer: tuple[str, Code] | Exception) -> str:
     if version != __version__:
         return f"it has symscape {version}, but here is {__version__}"
     return difference(running_code(), code)
+
+
+class _Measurement:
+    """A task whose unpickling is its measurement."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def __reduce__(self) -> tuple[Callable[[Task], Measured], tuple[Task]]:
+        return _measure, (self.task,)
 
 
 def _measure(task: Task) -> Measured:
