@@ -123,7 +123,9 @@ def _mixed(blocks: Iterator[Tensor]) -> Tensor:
     total = torch.zeros_like(first := next(blocks))
     generator = torch.Generator(first.device).manual_seed(0)
     for rows in itertools.chain([first], blocks):
-        weights = torch.randn(len(rows), 1, generator=generator, dtype=rows.dtype, device=rows.device)
+        weights = torch.randn(
+            len(rows), 1, generator=generator, dtype=rows.dtype, device=rows.device
+        )
         total[: len(rows)] += weights * rows
     return total
 
