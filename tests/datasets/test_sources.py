@@ -7,6 +7,7 @@ import pytest
 
 from symscape.datasets import (
     DataNotFoundError,
+    available,
     list_sources,
     load,
     resolve,
@@ -171,6 +172,16 @@ def test_message_for_absent_data_says_where_and_what_to_do(tmp_path):
         assert part in str(caught.value)
     with pytest.raises(DataNotFoundError, match=r"download it from https://www\.cs\.toronto\.edu"):
         resolve("cifar10")
+
+
+def test_what_is_left_out_is_said_once(tmp_path, caplog):
+    for _ in range(2):
+        found = available({"digits": "auto", "colors": "cifar10"})
+        assert {key: source.name for key, source in found.items()} == {"digits": "mnist-sample"}
+    [record] = caplog.records
+    assert record.getMessage().startswith("Left out: cifar10 is not on this machine (looked for")
+    with pytest.raises(DataNotFoundError, match="cifar10 is not on this machine"):
+        available({"colors": "cifar10"})
 
 
 def test_missing_folder_in_the_variable_is_an_error(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from symscape.datasets._records import FileRecord, SourceRecord, list_sources, v
 from symscape.datasets._sources import (
     DataNotFoundError,
     DataSource,
+    available,
     find,
     resolve,
     search_path,
@@ -30,6 +31,7 @@ __all__ = [
     "PrincipalComponents",
     "SourceRecord",
     "Split",
+    "available",
     "fetch",
     "find",
     "list_sources",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,6 +122,35 @@ def resolve(name: str = "auto", family: str = "mnist") -> DataSource:
         ValueError: Unknown name, incomplete or damaged files, or files other than the pinned ones.
     """
     return locate(name, family)[0]
+
+
+def available(names: Mapping[str, str]) -> dict[str, DataSource]:
+    """Those of several data sets that are on this machine; the log says, once, what is left out.
+
+    Args:
+        names: what `resolve` understands, by the name under which it is returned.
+
+    Raises:
+        DataNotFoundError: None of them is.
+        ValueError: Unknown name, incomplete or damaged files, or files other than the pinned ones.
+    """
+    found: dict[str, DataSource] = {}
+    missing: list[DataNotFoundError] = []
+    for key, name in names.items():
+        try:
+            found[key] = resolve(name)
+        except DataNotFoundError as error:
+            missing.append(error)
+    if missing and not found:
+        raise missing[-1]
+    for error in missing:
+        _warn_left_out(str(error))
+    return found
+
+
+@functools.cache
+def _warn_left_out(reason: str) -> None:
+    logging.getLogger("symscape").warning("Left out: %s.", reason)
 
 
 def locate(name: str = "auto", family: str = "mnist") -> tuple[DataSource, tuple[Path, ...]]:

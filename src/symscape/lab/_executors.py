@@ -11,9 +11,9 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait as wait_for
 
@@ -126,11 +126,8 @@ class LocalProcesses(Executor):
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         at_once = kind is not None or any(worker.tasks for worker in self._pool)
-        for worker in self._pool:
-            worker.stop(at_once=at_once)
-        if not at_once:
-            for worker in self._pool:
-                worker.join()
+        with ThreadPoolExecutor(max(1, len(self._pool))) as together:
+            list(together.map(lambda worker: worker.stop(at_once=at_once), self._pool))
         self._pool = []
 
     def submit(self, task: Task) -> None:
@@ -218,14 +215,18 @@ class _Worker:
         future.add_done_callback(lambda done: self.ended.put(_Ended(self, task, done)))
 
     def stop(self, *, at_once: bool) -> None:
+        """End the process, and wait for its end: a pool that Python must close at its exit may
+        find itself half closed, and print an error (CPython 3.11)."""
+        ends = True
         if at_once and self._pid is not None:
-            # A process that is still starting says its id in a moment, before it takes a task.
-            with suppress(BrokenProcessPool, ProcessLookupError, TimeoutError):
+            try:
+                # A process that is still starting says its id in a moment, before it takes a task.
                 os.kill(self._pid.result(timeout=30), signal.SIGKILL)
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def join(self) -> None:
-        self._pool.shutdown(wait=True)
+            except (BrokenProcessPool, ProcessLookupError):
+                pass  # it has ended
+            except TimeoutError:
+                ends = False
+        self._pool.shutdown(wait=ends, cancel_futures=True)
 
 
 def _start_worker() -> None:

@@ -86,18 +86,10 @@ def available(names: tuple[str, ...]) -> dict[str, str]:
     Raises:
         DataNotFoundError: none of them is.
     """
-    from symscape.datasets import DataNotFoundError, resolve
+    from symscape import datasets
 
-    found: dict[str, str] = {}
-    missing: DataNotFoundError | None = None
-    for name in names:
-        try:
-            found[name] = resolve("auto" if name == "mnist" else name).pinned
-        except DataNotFoundError as error:
-            missing = error
-    if missing is not None and not found:
-        raise missing
-    return found
+    sources = datasets.available({name: "auto" if name == "mnist" else name for name in names})
+    return {name: source.pinned for name, source in sources.items()}
 
 
 def family(data: str) -> str:

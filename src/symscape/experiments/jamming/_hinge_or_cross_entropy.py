@@ -196,14 +196,12 @@ class HingeOrCrossEntropy(lab.Experiment):
 
 def _source(name: str) -> str:
     """The pinned name of the images: CIFAR-10 where it is found, else the packaged digits."""
-    from symscape.datasets import DataNotFoundError, resolve
+    from symscape.datasets import available, resolve
 
     if name != "auto":
         return resolve(name).pinned
-    try:
-        return resolve("cifar10").pinned
-    except DataNotFoundError:
-        return resolve("mnist-sample").pinned
+    found = available({"colors": "cifar10", "digits": "mnist-sample"})
+    return found.get("colors", found["digits"]).pinned
 
 
 def _images(point: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -55,12 +55,11 @@ def image_sets(digits: str, colors: bool, largest: int) -> dict[str, str]:
     Raises:
         ValueError: the data hold fewer images than ``largest``, or the digits are not found.
     """
-    from symscape.datasets import DataNotFoundError, resolve
+    from symscape.datasets import available, resolve
 
     found = {"mnist": resolve(digits)}
     if colors:
-        with suppress(DataNotFoundError):  # the answers say so
-            found["cifar10"] = resolve("cifar10")
+        found |= available({"mnist": digits, "cifar10": "cifar10"})
     for source in found.values():
         if largest > source.n:
             raise ValueError(f"{largest} images are asked for, and {source.name} has {source.n}")
