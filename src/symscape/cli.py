@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import signal
 import sys
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 EXPERIMENTS = "symscape.experiments"
 DEFAULT_STORE = "sqlite:///symscape-store.sqlite"
 DEFAULT_REPORT = "symscape-report"
+
+_LOG = logging.getLogger("symscape")
 
 app = typer.Typer(
     name="symscape",
@@ -74,6 +77,7 @@ OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of
 
 def main() -> None:
     """Run the command line; errors that a user can mend become one sentence, status 2."""
+    _LOG.setLevel(logging.ERROR)
     try:
         app()
     except (InputError, StoreError, ExecutorError) as error:
@@ -309,6 +313,7 @@ def _sweep(
 
     # A scheduler of jobs ends a process with SIGTERM: stop as with Ctrl-C, giving up the leases.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _LOG.setLevel(logging.WARNING)  # what is measured without the data that are not found
     with _resumable(url), Store(url) as store:
         return run_sweep(jobs, store, executor, fail_fast=fail_fast, progress=_progress())
 
