@@ -71,7 +71,8 @@ def train_hinge(
         rounds: largest number of rounds of a relu net.
         drop_silent: leave the patterns that are silent at the beginning of a round out of it (see
             :func:`silent_patterns`): no descent can fit them. Further rounds follow where such a
-            pattern is heard again. All numbers of the result are of the patterns of its last round.
+            pattern is heard again, and where a net at rest has fallen silent on one. All numbers of
+            the result are of the patterns of its last round.
 
     Returns:
         The end. Its status is what the run counts as: ``converged`` is fitted (zero loss, or
@@ -93,7 +94,9 @@ def train_hinge(
     for _ in range(1 if smooth else rounds):
         w = stages[-1].w
         now = heard(net, w, x) if drop_silent else used
-        if stages[-1].status != "out_of_budget" and not (now & ~used).any():
+        # What was fitted stays fitted without some of it; forces at rest are of exactly these.
+        others = now & ~used if stages[-1].status == "converged" else now ^ used
+        if stages[-1].status != "out_of_budget" and not others.any():
             break
         used, problem = now, (x[now], y[now])
         descent = minimize(
@@ -111,7 +114,10 @@ def train_hinge(
             pinned = train(net, descent.w, *problem, loss=loss, integrator=pinning, stop=stop)
             stages.append(_judged(net, pinned, *problem, before))
             before = pinned.loss
-    return _joined(stages)
+    result = _joined(stages)
+    if drop_silent and result.status == "stalled" and (heard(net, result.w, x) ^ used).any():
+        return replace(result, status="out_of_budget")
+    return result
 
 
 def _judged(
