@@ -62,12 +62,16 @@ def test_a_run_that_is_cut_short_is_censored() -> None:
     assert result.status == "out_of_budget"
 
 
-def test_measures_of_a_jammed_run() -> None:
+@pytest.mark.parametrize(("seed", "silent"), [(1, False), (4, True)])
+def test_measures_of_a_jammed_run(seed: int, silent: bool) -> None:
     point = {"activation": "relu", "L": 2, "h": 5, "d": 5, **TRAINING}
-    x, y = random_sphere(250, 5, seed=1)
+    x, y = random_sphere(250, 5, seed=seed)
     fresh, _ = random_sphere(250, 5, seed=2)
     found = measure_run(point, x, y, fresh, test=(fresh, y))
     assert found["status"] == "stalled"
+    assert (found["n_silent"] > 0) == silent
+    # At rest are the patterns that are measured, not those that the net fell silent on.
+    assert found["grad_norm"] <= REST * math.sqrt(found["loss"])
     assert found["n_delta"] == int((found["overlaps"] > 0).sum())
     assert found["rank_h0"] <= min(found["n_delta"], found["n_effective"])
     assert len(found["eigenvalues_h"]) == found["n_parameters"]
