@@ -199,9 +199,9 @@ class Mnist(lab.Experiment):
         return lab.grid(p.seeds, data=data, activation="relu", L=p.L, d=p.d, net=net, **p.training)
 
     def cost(self, point: dict[str, Any]) -> float:
-        weights = point["L"] * point["h"] ** 2
-        steps = 2 * point["steps"] + 4 * point["iterations"]
-        return float(steps * (1e-4 + 4e-10 * point["P"] * weights))
+        from symscape.experiments.jamming._state import run_seconds
+
+        return run_seconds(point)
 
     def measure(self, point: dict[str, Any]) -> dict[str, Any]:
         from symscape.datasets import mnist_parity

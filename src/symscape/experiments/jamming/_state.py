@@ -148,6 +148,13 @@ def _joined(stages: list[TrainResult]) -> TrainResult:
     return replace(stages[-1], steps=int(before[-1]), history=history)
 
 
+def run_seconds(point: dict[str, Any]) -> float:
+    """About how long :func:`measure_run` takes: a few rounds, on one core."""
+    weights = point["L"] * point["h"] ** 2
+    steps = 5 * point["steps"] + 4 * point["iterations"]
+    return float(steps * (1e-4 + 4e-10 * point["P"] * weights))
+
+
 def measure_run(
     point: dict[str, Any],
     x: Tensor,

@@ -312,7 +312,7 @@ class Transition(lab.Experiment):
         "overnight": TransitionParameters(
             relu_nets=((2, 16), (3, 13), (5, 11)),
             tanh_nets=((2, 11), (3, 10)),
-            relu_ratios=(2.0, 2.3, 2.6, 2.9, 3.1),
+            relu_ratios=(2.0, 2.3, 2.45, 2.6, 2.7, 2.8, 2.9, 3.1),
             tanh_ratios=(3.8, 4.1, 4.4),
             seeds=5,
             steps=6000,
@@ -343,9 +343,9 @@ class Transition(lab.Experiment):
             yield from lab.grid(p.seeds, activation=activation, net=net, **p.training)
 
     def cost(self, point: dict[str, Any]) -> float:
-        weights = point["L"] * point["h"] ** 2
-        steps = 2 * point["steps"] + 4 * point["iterations"]
-        return float(steps * (1e-4 + 4e-10 * point["P"] * weights))
+        from symscape.experiments.jamming._state import run_seconds
+
+        return run_seconds(point)
 
     def measure(self, point: dict[str, Any]) -> dict[str, Any]:
         from symscape.datasets import random_sphere
