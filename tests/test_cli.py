@@ -211,25 +211,37 @@ def test_reproduce_ends_with_the_path_of_the_report(tmp_path: Path) -> None:
     assert Path(failing.stdout.splitlines()[-1]).is_file()
 
 
+def name_commit(folder: Path, commit: str | None) -> None:
+    """Let all results be of this commit."""
+    with sqlite3.connect(folder / "symscape-store.sqlite") as store:
+        change = "UPDATE provenance SET json = json_set(json, '$.commit', ?)"
+        store.execute(change, (commit,))
+
+
 def test_export_writes_text_beside_the_report_if_the_code_has_a_name(tmp_path: Path) -> None:
     run = ["--profile", "overnight"]
     symscape("run", "demo-line", *run, "--in-process", cwd=tmp_path)
     export = ["report", "demo-line", *run, "--export", "results"]
 
-    def name(commit: str | None) -> None:
-        with sqlite3.connect(tmp_path / "symscape-store.sqlite") as store:
-            change = "UPDATE provenance SET json = json_set(json, '$.commit', ?)"
-            store.execute(change, (commit,))
-
-    name("a" * 40 + "+changes")
+    name_commit(tmp_path, "a" * 40 + "+changes")
     refused = symscape(*export, cwd=tmp_path)
     one_sentence(refused, "demo-line has 200 points measured with uncommitted changes on", "aaaaaa")
     assert not (tmp_path / "results").exists()
-    name(None)
+    name_commit(tmp_path, None)
     done = symscape(*export, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     claims = json.loads((tmp_path / "results" / "claims.json").read_text())
     assert [claim["profile"] for claim in claims] == ["overnight", "overnight"]
+
+
+def test_export_without_names_is_of_all_that_the_store_holds(tmp_path: Path) -> None:
+    profile = ["--profile", "overnight"]
+    symscape("run", "introduction-losses", *profile, "--in-process", cwd=tmp_path)
+    name_commit(tmp_path, None)
+    done = symscape("report", *profile, "--export", "results", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    provenance = json.loads((tmp_path / "results" / "provenance.json").read_text())
+    assert set(provenance) == {"introduction-losses"}
 
 
 def test_export_of_a_profile_that_was_not_run_is_one_sentence(tmp_path: Path) -> None:

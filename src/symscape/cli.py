@@ -223,7 +223,8 @@ def report(
       symscape report --out jamming
       symscape report --profile overnight --export results
     """
-    chosen = [experiment.name for experiment in _chosen(names)] if names else None
+    known = [experiment.name for experiment in _chosen(names)]
+    chosen = known if names else None
     if export is not None:
         from symscape.lab import Store, export_results
 

@@ -52,7 +52,12 @@ def export_results(
     names = None if experiments is None else list(experiments)
     pages = [gather(store, e, profile, overridden=False) for e in chosen(names)]
     if names is None:
-        pages = [page for page in pages if page.has_results or page.problems]
+        # An error in its points, say for want of data, is nothing to one that was never run.
+        pages = [
+            page
+            for page in pages
+            if page.has_results or (page.problems and store.status(page.experiment))
+        ]
     _check(pages, profile, str(store))
     fresh = {page.experiment.name: page for page in pages}
     claims = _old_claims(target)
