@@ -143,8 +143,8 @@ def available(names: Mapping[str, str]) -> dict[str, DataSource]:
             missing.append(error)
     if missing and not found:
         raise missing[-1]
-    for error in missing:
-        _warn_left_out(str(error))
+    for reason in missing:
+        _warn_left_out(str(reason))
     return found
 
 

@@ -100,10 +100,8 @@ def effective_parameters(
     if x.shape[0] == 0:
         raise ValueError("x must hold at least one pattern; got none")
     blocks = (_finite(derivative_rows(net, w, some)) for some in x.split(block))
-    if mixed:
-        blocks = iter([_mixed(blocks)])
     factor = w.new_zeros(0, net.n_parameters)
-    for rows in blocks:
+    for rows in [_mixed(blocks)] if mixed else blocks:
         factor = torch.linalg.qr(torch.cat([factor, rows]), mode="r").R
     values = torch.linalg.svdvals(factor)
     rank = int((values > cut * values[0]).sum())
