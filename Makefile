@@ -27,7 +27,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-reproduce: $(STAMP)  ## run the thesis in profile quick and open-able report (about five minutes)
+reproduce: $(STAMP)  ## run the thesis in profile quick and open-able report (about ten minutes)
 	$(BIN)/symscape reproduce
 
 $(TESTS): requirements-test.lock $(STAMP)
