@@ -23,6 +23,7 @@ from torch import Tensor
 
 from symscape._arguments import integer, refused
 from symscape.landscape._hessian import HessianParts
+from symscape.landscape._soft_spheres import unloaded
 
 __all__ = ["EllipsePacking", "jam_ellipses", "minimize_ellipses"]
 
@@ -100,13 +101,7 @@ class EllipsePacking:
     def rattlers(self) -> NDArray[np.bool_]:
         """Mask of the ellipses that bear no load: fewer than three contacts, recursively."""
         pairs, _ = self.overlaps()
-        alive = np.ones(self.n, dtype=bool)
-        while True:
-            degree = np.bincount(pairs[alive[pairs].all(1)].ravel(), minlength=self.n)
-            bearing = alive & (degree >= 3)
-            if (bearing == alive).all():
-                return ~alive
-            alive = bearing
+        return unloaded(pairs, self.n, 3)
 
     def hessian(self) -> HessianParts:
         """``H_0`` and ``H_p`` of the energy (paper A, Eq. 3) by all coordinates, ``(3 n, 3 n)``."""

@@ -133,15 +133,7 @@ class SpherePacking:
 
     def rattlers(self) -> NDArray[np.bool_]:
         """Mask of the particles that bear no load: fewer than d + 1 contacts, recursively."""
-        pairs = self.contacts().pairs
-        alive = np.ones(self.n, dtype=bool)
-        while True:
-            inside = alive[pairs].all(1)
-            degree = np.bincount(pairs[inside].ravel(), minlength=self.n)
-            next_alive = alive & (degree >= self.d + 1)
-            if (next_alive == alive).all():
-                return ~alive
-            alive = next_alive
+        return unloaded(self.contacts().pairs, self.n, self.d + 1)
 
 
 @dataclass(frozen=True)
@@ -410,6 +402,20 @@ def _unjammed(packing: SpherePacking) -> bool:
 
 def _energy_per_particle(packing: SpherePacking) -> float:
     return packing.energy() / packing.n / packing.mean_diameter**2
+
+
+def unloaded(pairs: NDArray[np.int64], n: int, least: int) -> NDArray[np.bool_]:
+    """Mask of the particles with fewer than ``least`` contacts, ``(n,)``.
+
+    Contacts with such particles do not count, recursively.
+    """
+    alive = np.ones(n, dtype=bool)
+    while True:
+        degree = np.bincount(pairs[alive[pairs].all(1)].ravel(), minlength=n)
+        bearing = alive & (degree >= least)
+        if (bearing == alive).all():
+            return ~alive
+        alive = bearing
 
 
 def _count(packing: SpherePacking) -> tuple[int, int, int]:
