@@ -7,9 +7,11 @@ from symscape.experiments import (
     bandit,
     diffeomorphisms,
     discussion,
+    double_descent,
     introduction,
     jamming,
     kernel_regression,
+    learning_regimes,
 )
 
 __all__ = [
@@ -17,14 +19,18 @@ __all__ = [
     "bandit",
     "diffeomorphisms",
     "discussion",
+    "double_descent",
     "introduction",
     "jamming",
     "kernel_regression",
+    "learning_regimes",
 ]
 
 CHAPTERS = {
     "0": "Introduction",
     "1": "The jamming transition",
+    "2": "Double descent",
+    "3": "Learning regimes",
     "4": "Deformations of images",
     "6": "Learning curves of kernel regression",
     "7": "Memory in a bandit",

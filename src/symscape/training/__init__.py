@@ -1,0 +1,1 @@
+"""Supervised training of torch modules, carried by Lightning Fabric."""
