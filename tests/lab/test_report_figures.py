@@ -142,7 +142,7 @@ def everything(**options: bool) -> Figure:
         one.measured(f"m{group}", x, x, [1, 2, 3], 0.1, mode="lines+markers")
     one.thesis("t", x, x, 1.0, text="here").thesis("u", 1, 1, mode="markers")
     one.guide("g", x, x).band("accepted", x, x, x).band("spread", x, x, x, group=2)
-    return one.histogram("h", x, [1, 2])
+    return one.histogram("h", x, [1, 2]).map("z", x, x, x)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -154,6 +154,8 @@ def test_plotly_accepts_every_kind_of_series(scheme: str, ordered: bool) -> None
     def resolved(value: object) -> object:
         if isinstance(value, dict):
             return {name: resolved(v) for name, v in value.items()}
+        if isinstance(value, list):
+            return [resolved(v) for v in value]
         return colors[value] if isinstance(value, str) and value.startswith("--") else value
 
     checked = go.Figure(
@@ -177,7 +179,7 @@ def test_diamonds_dashes_and_one_color_belong_to_the_thesis() -> None:
 
 def test_the_thesis_is_drawn_on_top() -> None:
     kinds = [trace["meta"] for trace in plot(everything())[0]["data"]]
-    assert kinds[0] == "band"
+    assert kinds[:2] == ["map", "band"]
     assert kinds[-1] == "thesis"
 
 
@@ -326,3 +328,29 @@ def test_color_blind_readers_tell_the_colors_apart(scheme: str, deficiency: str)
         (float(np.linalg.norm(seen[a] - seen[b])), a, b) for a in names for b in names if a < b
     )
     assert closest[0] > 10, closest
+
+
+def test_a_map_is_written_drawn_and_sketched() -> None:
+    one = figure(x=Axis("h", log=True), y=Axis("alpha", log=True))
+    one.map("error", [1, 10, 1, 10], [1, 1, 2, 2], [0.1, 0.2, np.nan, 0.4])
+    one.measured("line", [1, 10], [1, 2], mode="lines")
+    table = rows(one.csv())
+    assert [r["value"] for r in table] == ["0.1", "0.2", "", "0.4", "", ""]
+    assert "value" not in figure().measured("a", 1, 1).csv()
+    drawn, legend = plot(one)
+    heat = drawn["data"][0]
+    assert heat["type"] == "heatmap"
+    assert (heat["x"], heat["y"], heat["z"]) == ([1, 10, 10], [1, 1, 2], [0.1, 0.2, 0.4])
+    assert {token for _, token in heat["colorscale"]} <= set(palette("dark"))
+    assert {entry.kind for entry in legend} == {"map", "measured"}
+    cells = ElementTree.fromstring(str(sketch(one))).findall(".//{*}g[@class='map']/{*}path")
+    assert len(cells) == 3
+
+
+def test_a_map_has_one_value_at_a_place_and_is_alone() -> None:
+    with pytest.raises(ValueError, match="several values at one place"):
+        figure().map("error", [1, 1], [2, 2], [0, 1])
+    with pytest.raises(ValueError, match="already has a map"):
+        figure().map("error", 1, 1, 0).map("width", 1, 1, 0)
+    with pytest.raises(ValueError, match="equal lengths"):
+        figure().map("error", [1, 2], [1, 2], [0])

@@ -4,7 +4,7 @@ A :class:`Figure` holds named series and two labelled axes and knows no drawing 
 report draws it; :meth:`Figure.csv` writes the same numbers as text.  Three kinds of series are kept
 apart, because the reader must see at once whose numbers they are:
 
-- *measured* (also bands and histograms): our runs,
+- *measured* (also bands, histograms and maps): our runs,
 - *thesis*: numbers printed in the thesis,
 - *guide*: theory, bounds, slopes.
 """
@@ -29,11 +29,11 @@ from symscape.lab._table import Row, Table, Value, value_of
 __all__ = ["Axis", "Figure", "Mode", "Series"]
 
 Mode = Literal["markers", "lines", "lines+markers"]
-Kind = Literal["measured", "thesis", "guide", "band", "histogram"]
+Kind = Literal["measured", "thesis", "guide", "band", "histogram", "map"]
 
 _MODES = ("markers", "lines", "lines+markers")
 _ID = re.compile(r"[a-z0-9]+([-.][a-z0-9]+)*")
-_CSV_HEADER = ("series", "kind", "x", "y", "x_error", "y_error")
+_CSV_HEADER = ("series", "kind", "x", "y", "x_error", "y_error", "value")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Series:
     """One named series of a figure, as the caller gave it.
 
     For a band ``y`` and ``high`` are its two edges.  For a histogram ``x`` holds the bin edges, one
-    more than the densities in ``y``.
+    more than the densities in ``y``.  For a map ``value`` holds a number for each place (x, y).
     """
 
     name: str
@@ -93,11 +93,12 @@ class Series:
     x_error: NDArray[np.float64] | None = None
     y_error: NDArray[np.float64] | None = None
     high: NDArray[np.float64] | None = None
+    value: NDArray[np.float64] | None = None
     mode: Mode = "markers"
     group: int = 0
     text: tuple[str, ...] | None = None
 
-    def rows(self) -> Iterator[tuple[str, str, float, float, float | None, float | None]]:
+    def rows(self) -> Iterator[tuple[str | float | None, ...]]:
         """The rows of the CSV file.
 
         A band is written as its two edges, a histogram as bin centers with half the bin's width as
@@ -106,7 +107,7 @@ class Series:
         if self.high is not None:
             for kind, edge in (("band low", self.y), ("band high", self.high)):
                 for x, y in zip(self.x.tolist(), edge.tolist()):
-                    yield self.name, kind, x, y, None, None
+                    yield self.name, kind, x, y, None, None, None
             return
         x, x_error = self.x, self.x_error
         if self.kind == "histogram":
@@ -119,6 +120,7 @@ class Series:
                 float(self.y[i]),
                 None if x_error is None else float(x_error[i]),
                 None if self.y_error is None else float(self.y_error[i]),
+                None if self.value is None else float(self.value[i]),
             )
 
 
@@ -337,6 +339,19 @@ class Figure:
             )
         )
 
+    def map(self, name: str, x: ArrayLike, y: ArrayLike, value: ArrayLike) -> Figure:
+        """A measured number for each place (x, y) of a grid, as a colour; ``name`` says which.
+
+        The places need not fill the grid.  A figure has one map, under everything else.
+        """
+        xs, ys = self._points(name, x, y)
+        _, values = self._points(name, x, value)
+        if any(s.kind == "map" for s in self.series):
+            raise ValueError(f"name: figure {self.id!r} already has a map; {name!r} is another")
+        if len(set(zip(xs.tolist(), ys.tolist()))) < len(xs):
+            raise ValueError(f"x, y: map {name!r} has several values at one place")
+        return self._add(Series(name=name, kind="map", x=xs, y=ys, value=values, group=-1))
+
     def hidden(self) -> list[tuple[str, int]]:
         """Series with finite numbers that a logarithmic axis cannot show, with how many."""
         counts = []
@@ -361,14 +376,18 @@ class Figure:
     def csv(self, digits: int = 8) -> str:
         """All series as CSV text with the columns series, kind, x, y, x_error, y_error.
 
-        Numbers have ``digits`` significant digits; missing ones are empty.
+        With a map there is a last column, value.  Numbers have ``digits`` significant digits;
+        missing ones are empty.
         """
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(_CSV_HEADER)
+        columns = len(_CSV_HEADER) - (not any(s.kind == "map" for s in self.series))
+        writer.writerow(_CSV_HEADER[:columns])
         for s in self.series:
-            for name, kind, *numbers in s.rows():
-                writer.writerow([name, kind, *(_number(v, digits) for v in numbers)])
+            for row in s.rows():
+                writer.writerow(
+                    v if isinstance(v, str) else _number(v, digits) for v in row[:columns]
+                )
         return out.getvalue()
 
     def _add(self, series: Series) -> Figure:

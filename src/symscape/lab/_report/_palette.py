@@ -56,6 +56,9 @@ _SERIES = {
     "dark": ("#5b9dee", "#35c2ac", "#d48fd0", "#ecd04f", "#a9d4f5", "#d9d3cc"),
 }
 
+# From the smallest value of a map to the largest: pale, so that lines on it are seen.
+_MAP = {"light": ("#f3efe2", "#7d8ea6"), "dark": ("#1d222a", "#76869c")}
+
 # Viridis: dark half on light paper, light half on dark paper.
 _VIRIDIS = (
     *("#440154", "#482475", "#414487", "#355f8d", "#2a788e", "#21918c"),
@@ -77,6 +80,7 @@ def palette(scheme: str) -> dict[str, str]:
         colors[f"--series-{i}"] = color
         red, green, blue = _rgb(color)
         colors[f"--series-{i}-soft"] = f"rgba({red}, {green}, {blue}, 0.16)"
+    colors["--map-low"], colors["--map-high"] = _MAP[scheme]
     low, high = _WINDOW[scheme]
     for i in range(STEPS):
         red, green, blue = _viridis(low + (high - low) * i / (STEPS - 1))

@@ -34,10 +34,10 @@ _SVG_DASHES = {
     "dot": "2 3",
 }
 
-# What lies behind is drawn first: bands, guides, ours, the thesis on top.
-_DEPTH = {"band": 0, "guide": 1, "histogram": 2, "measured": 2, "thesis": 3}
+# What lies behind is drawn first: maps, bands, guides, ours, the thesis on top.
+_DEPTH = {"map": -1, "band": 0, "guide": 1, "histogram": 2, "measured": 2, "thesis": 3}
 # The legend names ours first.
-_PLACE = {"measured": 0, "histogram": 0, "thesis": 1, "guide": 2, "band": 3}
+_PLACE = {"measured": 0, "histogram": 0, "map": 0, "thesis": 1, "guide": 2, "band": 3}
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ def color(figure: Figure, series: Series) -> str:
     """Return the CSS variable of a series' color."""
     if series.kind in ("thesis", "guide"):
         return f"--{series.kind}"
+    if series.kind == "map":
+        return "--map-high"
     if series.kind == "band":
         return "--band" if series.group < 0 else f"{_group_color(figure, series.group)}-soft"
     return _group_color(figure, series.group)
@@ -102,6 +104,8 @@ def _trace(figure: Figure, series: Series, rank: int) -> Json:
         return base | _band(figure, series, hue)
     if series.kind == "histogram":
         return base | _histogram(figure, series, hue)
+    if series.kind == "map":
+        return base | _map(figure, series)
     shown = figure.x.shows(series.x) & figure.y.shows(series.y)
     trace = base | {
         "mode": series.mode,
@@ -152,6 +156,24 @@ def _histogram(figure: Figure, series: Series, color: str) -> Json:
     if few and not figure.y.log:
         trace |= {"fill": "tozeroy", "fillcolor": f"{color}-soft"}
     return trace
+
+
+def _map(figure: Figure, series: Series) -> Json:
+    assert series.value is not None
+    shown = figure.x.shows(series.x) & figure.y.shows(series.y) & np.isfinite(series.value)
+    return {
+        "type": "heatmap",
+        "x": _json(series.x[shown]),
+        "y": _json(series.y[shown]),
+        "z": _json(series.value[shown]),
+        "colorscale": [[0, "--map-low"], [1, "--map-high"]],
+        "colorbar": {
+            "title": {"text": typeset(series.name), "side": "right"},
+            "thickness": 12,
+            "outlinewidth": 0,
+            "exponentformat": "power",
+        },
+    }
 
 
 def _line(series: Series, color: str, rank: int) -> Json:
@@ -266,6 +288,7 @@ def _decades(axis: Axis, values: list[tuple[Numbers, Numbers | None]]) -> tuple[
 
 def _entry(i: int, series: Series, trace: Json) -> Entry:
     fill = trace.get("fillcolor") if series.kind == "band" else None
+    fill = "--map-high" if series.kind == "map" else fill
     line, marker = trace.get("line"), trace.get("marker")
     return Entry(
         trace=i,

@@ -7,6 +7,7 @@ left out, so that the index stays small.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 
@@ -46,7 +47,7 @@ def sketch(figure: Figure) -> Markup:
 
 def _described(figure: Figure) -> str:
     kinds = {s.kind for s in figure.series}
-    whose = ["measured"] * bool(kinds & {"measured", "histogram", "band"})
+    whose = ["measured"] * bool(kinds & {"measured", "histogram", "band", "map"})
     whose += ["thesis"] * ("thesis" in kinds) + ["theory"] * ("guide" in kinds)
     axes = f"{figure.y.title} against {figure.x.title}"
     return f"{figure.title}: {axes}; {', '.join(whose)}"
@@ -139,6 +140,8 @@ def _axes(x: _Scale, y: _Scale) -> str:
 def _series(figure: Figure, s: Series, x: _Scale, y: _Scale) -> str:
     if s.kind == "band":
         parts = _band(s, x, y)
+    elif s.kind == "map":
+        parts = _map(s, x, y)
     elif s.kind == "histogram":
         parts = _path("line", _steps(x.place(s.x), y.place(s.y)))
     else:
@@ -152,6 +155,37 @@ def _band(s: Series, x: _Scale, y: _Scale) -> str:
     known = np.isfinite(at) & np.isfinite(low) & np.isfinite(high)
     edge = np.r_[at[known], at[known][::-1]], np.r_[low[known], high[known][::-1]]
     return _path("area", _line(*edge))
+
+
+def _map(s: Series, x: _Scale, y: _Scale) -> str:
+    """A rectangle for each place, up to the middle between it and the next ones."""
+    assert s.value is not None
+    px, py = x.place(s.x), y.place(s.y)
+    known = np.isfinite(px) & np.isfinite(py) & np.isfinite(s.value)
+    if not known.any():
+        return ""
+    columns, rows = _edges(px[known]), _edges(py[known])
+    low, high = s.value[known].min(), s.value[known].max()
+    shares = 100 * (s.value[known] - low) / (high - low or 1.0)
+    cells = []
+    for a, b, share in zip(px[known].tolist(), py[known].tolist(), shares.tolist()):
+        (left, right), (top, bottom) = columns[a], rows[b]
+        cells.append(
+            f'<path d="M{left:.1f} {top:.1f}H{right:.1f}V{bottom:.1f}H{left:.1f}z" style="fill:'
+            f'color-mix(in srgb,var(--map-high) {share:.0f}%,var(--map-low))"/>'
+        )
+    return "".join(cells)
+
+
+def _edges(pixels: Pixels) -> dict[float, tuple[float, float]]:
+    """The two edges of the cell around each place."""
+    places = np.unique(pixels)
+    middle = (places[1:] + places[:-1]) / 2
+    half = 10.0 if len(places) == 1 else 0.0
+    first = places[0] - half if half else 2 * places[0] - middle[0]
+    last = places[-1] + half if half else 2 * places[-1] - middle[-1]
+    edges = np.concatenate([[first], middle, [last]]).tolist()
+    return dict(zip(places.tolist(), itertools.pairwise(edges)))
 
 
 def _points(figure: Figure, s: Series, x: _Scale, y: _Scale) -> str:

@@ -11,7 +11,9 @@ function resolved(value, styles) {
     return styles.getPropertyValue(value).trim();
   }
   if (Array.isArray(value)) {
-    return typeof value[0] === "object" ? value.map((v) => resolved(v, styles)) : value;
+    // Of long arrays of numbers the first one tells; a stop of a color scale is [0, "--map-low"].
+    const plain = value.length > 2 && typeof value[0] !== "object";
+    return plain ? value : value.map((v) => resolved(v, styles));
   }
   if (value && typeof value === "object") {
     return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, resolved(v, styles)]));
