@@ -1,4 +1,5 @@
-"""Fully connected networks: f(w, x) as a function of one flat vector of parameters.
+"""Fully connected networks, f(w, x) as a function of one flat vector of parameters, and the
+convolutional ones of the thesis, which are torch modules.
 
 >>> import torch
 >>> from symscape.networks import FullyConnected
@@ -11,6 +12,13 @@ torch.Size([5, 2])
 """
 
 from symscape.networks._activations import Activation, activation
+from symscape.networks._convolutional import (
+    Nonlinearity,
+    PooledCNN,
+    Scale,
+    StridedCNN,
+    WideResNet,
+)
 from symscape.networks._fully_connected import FullyConnected, width_from_weights
 from symscape.networks._module import FullyConnectedModule
 from symscape.networks._propagator import Propagator
@@ -19,7 +27,12 @@ __all__ = [
     "Activation",
     "FullyConnected",
     "FullyConnectedModule",
+    "Nonlinearity",
+    "PooledCNN",
     "Propagator",
+    "Scale",
+    "StridedCNN",
+    "WideResNet",
     "activation",
     "width_from_weights",
 ]
