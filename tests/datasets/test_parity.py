@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from symscape.datasets import load, mnist_parity, pca
-from symscape.datasets._parity import _interleaved
+from symscape.datasets._draw import interleaved
 
 
 @pytest.mark.parametrize(("P", "d", "n_test"), [(2, 10, 0), (101, 10, 40), (1000, 3, None)])
@@ -27,7 +27,7 @@ def test_points_lie_on_the_sphere_with_balanced_labels(P, d, n_test, whiten):
 
 def test_interleaving_pairs_all_it_can_and_repeats_none():
     labels = np.random.default_rng(0).integers(0, 10, size=501)
-    order = _interleaved(labels, seed=3).numpy()
+    order = interleaved(labels % 2, 2, seed=3).numpy()
     assert len(order) == 2 * min(np.bincount(labels % 2))
     assert len(set(order.tolist())) == len(order)
     assert (labels[order] % 2 == np.arange(len(order)) % 2).all()
@@ -38,7 +38,7 @@ def test_each_set_is_centered_by_its_own_mean_before_the_rescaling():
     P, d = 60, 4
     data = mnist_parity(P, d, seed=7, n_test=50)
     digits = load("mnist-sample")
-    order = _interleaved(digits.labels, seed=7)[: P + 50]
+    order = interleaved(digits.labels % 2, 2, seed=7)[: P + 50]
     u = torch.from_numpy(pca(digits.images).project(digits.images, d))[order]
     for x, part in ((data.x_train, u[:P]), (data.x_test, u[P:])):
         part = part - part.mean(0)

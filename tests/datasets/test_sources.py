@@ -200,7 +200,13 @@ def test_empty_entries_of_the_variable_are_ignored(tmp_path, monkeypatch):
 
 def test_list_has_one_record_for_each_data_set(tmp_path, small_digits):
     records = {record.name: record for record in list_sources()}
-    assert set(records) == {"mnist", "mnist-sample", "fashion-mnist", "cifar10"}
+    assert set(records) == {
+        "mnist",
+        "mnist-sample",
+        "fashion-mnist",
+        "emnist-letters",
+        "cifar10",
+    }
     assert records["mnist-sample"].status == "found"
     assert records["mnist-sample"].n == 12_000
     assert records["mnist"].status == "not found"

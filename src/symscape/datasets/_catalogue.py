@@ -26,6 +26,8 @@ class DataSet:
     `layouts` are the sets of files (without `.gz`) that are understood, each a complete one;
     `folders` are looked for inside every folder of the search path. `checksums` holds the
     official sha256 of the *decompressed* files, so that any way of compressing them is accepted.
+    `classes` are the labels in the files, `transposed` says that these hold every image with rows
+    and columns exchanged, and `wanted` what to take from `home`, where that is not obvious.
     """
 
     name: str
@@ -36,6 +38,9 @@ class DataSet:
     home: str
     checksums: tuple[tuple[str, str], ...] = ()
     mirrors: tuple[str, ...] = ()
+    classes: range = range(10)
+    transposed: bool = False
+    wanted: str = "it"
 
 
 # The md5 of the four decompressed files are the well-known official ones; a test recomputes
@@ -82,6 +87,24 @@ _CIFAR10 = DataSet(
     home="https://www.cs.toronto.edu/~kriz/cifar.html",
 )
 
+_EMNIST_LETTERS = DataSet(
+    name="emnist-letters",
+    title="EMNIST letters: images of the 26 letters, upper and lower case together, 28 x 28",
+    folders=("emnist", "EMNIST/raw"),
+    layouts=(
+        tuple(
+            f"emnist-letters-{part}-{kind}"
+            for part in ("train", "test")
+            for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
+        ),
+    ),
+    terms="made available by NIST and Western Sydney University, free of charge",
+    home="https://www.nist.gov/itl/products-and-services/emnist-dataset",
+    classes=range(1, 27),
+    transposed=True,
+    wanted="its files emnist-letters-{train,test}-{images-idx3,labels-idx1}-ubyte[.gz] (gzip.zip)",
+)
+
 _SAMPLE_CHECKSUMS = (
     ("train-images-idx3-ubyte", "96448e792027ae8c3d693bf7f6685beb422442276734ffe24b7860a3581dcb08"),
     ("train-labels-idx1-ubyte", "dfa6309ccbfc44ab3df730fa9d1b133e2baeb0fe7db8e4bbdcd05d3e5bd811ea"),
@@ -99,7 +122,9 @@ _MNIST_SAMPLE = DataSet(
     checksums=_SAMPLE_CHECKSUMS,
 )
 
-CATALOGUE = {item.name: item for item in (_MNIST, _MNIST_SAMPLE, _FASHION_MNIST, _CIFAR10)}
+CATALOGUE = {
+    item.name: item for item in (_MNIST, _MNIST_SAMPLE, _FASHION_MNIST, _EMNIST_LETTERS, _CIFAR10)
+}
 
 
 def data_set(name: str) -> DataSet:

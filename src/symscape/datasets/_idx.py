@@ -94,17 +94,18 @@ def read_idx(path: str | Path) -> np.ndarray:
 
 
 def image_parts(
-    files: Sequence[Path], contents: Iterable[bytes]
+    files: Sequence[Path], contents: Iterable[bytes], classes: range = range(10)
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Images (n, 28, 28) and labels (n,) of each part, from the decompressed bytes of its files.
 
     Args:
         files: In turn the file of a part's images and that of its labels.
         contents: Their bytes, in the same order.
+        classes: The labels that are allowed.
 
     Raises:
         ValueError: A file is no idx file or truncated; a part has no images, images of another
-            size, or other labels than one from 0 to 9 for each image.
+            size, or other labels than one of `classes` for each image.
     """
     arrays = [parse_idx(content, path) for path, content in zip(files, contents, strict=True)]
     parts = list(zip(arrays[::2], arrays[1::2], strict=True))
@@ -114,15 +115,18 @@ def image_parts(
                 f"{path}: shape {images.shape} beside labels of shape {labels.shape}; "
                 f"allowed are (n, {IMAGE_SHAPE[0]}, {IMAGE_SHAPE[1]}) and (n,)"
             )
-        check_labels(path, labels)
+        check_labels(path, labels, classes)
     return parts
 
 
-def check_labels(path: Path, labels: np.ndarray) -> None:
-    """Raise a ValueError unless there are labels, and all are classes from 0 to 9."""
-    if len(labels) == 0 or labels.min() < 0 or labels.max() > 9:
+def check_labels(path: Path, labels: np.ndarray, classes: range = range(10)) -> None:
+    """Raise a ValueError unless there are labels, and all are classes of that range."""
+    first, last = classes[0], classes[-1]
+    if len(labels) == 0 or labels.min() < first or labels.max() > last:
         found = f"from {labels.min()} to {labels.max()}" if len(labels) else "none"
-        raise ValueError(f"{path}: its labels are {found}; allowed are classes from 0 to 9")
+        raise ValueError(
+            f"{path}: its labels are {found}; allowed are classes from {first} to {last}"
+        )
 
 
 def idx_bytes(array: np.ndarray) -> bytes:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from symscape.datasets._catalogue import data_set
 from symscape.datasets._cifar10 import cifar10_images
 from symscape.datasets._idx import image_parts, read_bytes
 from symscape.datasets._sources import DataSource, locate
@@ -16,8 +17,8 @@ class ImageSet:
     """Images with their class labels, the official training part first.
 
     Attributes:
-        images: uint8, (n, 28, 28) for digits and clothes, (n, 32, 32, 3) for CIFAR-10.
-        labels: uint8, (n,), classes 0..9.
+        images: uint8, (n, 28, 28) for digits, letters and clothes, (n, 32, 32, 3) for CIFAR-10.
+        labels: uint8, (n,), classes 0..9, or 0..25 for letters.
         n_train: Size of the official training part: the first `n_train` entries. It is `n` where
             the files do not tell the parts apart.
         source: Which data these are.
@@ -33,8 +34,9 @@ def load(name: str = "auto") -> ImageSet:
     """Load a data set of images.
 
     Args:
-        name: `"mnist"`, `"mnist-sample"`, `"fashion-mnist"`, `"cifar10"`; `"auto"` for MNIST where
-            it is found and else the packaged sample; or a pinned name (`DataSource.pinned`).
+        name: `"mnist"`, `"mnist-sample"`, `"fashion-mnist"`, `"emnist-letters"`, `"cifar10"`;
+            `"auto"` for MNIST where it is found and else the packaged sample; or a pinned name
+            (`DataSource.pinned`).
 
     Raises:
         DataNotFoundError: The data are not on this machine.
@@ -45,7 +47,10 @@ def load(name: str = "auto") -> ImageSet:
     if source.name == "cifar10":
         images, labels, n_train = cifar10_images(files, contents)
     else:
-        parts = image_parts(files, contents)
+        item = data_set(source.name)
+        parts = image_parts(files, contents, item.classes)
         images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        labels = labels - np.uint8(item.classes[0])
+        images = np.ascontiguousarray(images.mT) if item.transposed else images
         n_train = len(parts[0][1])
     return ImageSet(images, labels, n_train, source)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import platformdirs
+
+from symscape.datasets._random import centered_on_sphere
 
 _BLOCK = 4096
 _FORMAT = 1  # of the file in the cache; raise it when the numbers change
@@ -64,15 +68,17 @@ class PrincipalComponents:
         )
 
 
-def pca(images: np.ndarray) -> PrincipalComponents:
+def pca(images: np.ndarray, *, normalized: bool = False) -> PrincipalComponents:
     """Principal components of the rows of an array of bytes.
 
     The sums behind the mean and the covariance are sums of integers below 2^53, so they are exact
-    in float64: the result depends neither on the blocks nor on the number of threads. Memory: one
-    block of 4096 rows in float64 beside the images.
+    in float64: the result depends neither on the blocks nor on the number of threads (those of
+    normalized rows depend on them by rounding). Memory: one block of 4096 rows in float64 beside
+    the images.
 
     Args:
         images: uint8, (n, ...), flattened to (n, k); n at least 2.
+        normalized: Components of the normalized rows (`normalized_rows`), not of the bytes.
 
     Raises:
         ValueError: Not uint8, or fewer than 2 rows.
@@ -82,29 +88,55 @@ def pca(images: np.ndarray) -> PrincipalComponents:
             f"images must be uint8 with 2 rows or more, got {images.dtype} {images.shape}"
         )
     rows = images.reshape(len(images), -1)
-    total = np.zeros(rows.shape[1])
-    products = np.zeros((rows.shape[1], rows.shape[1]))
-    for i in range(0, len(rows), _BLOCK):
-        block = rows[i : i + _BLOCK].astype(np.float64)
-        total += block.sum(0)
-        products += block.T @ block
-    mean = total / len(rows)
-    variances, vectors = np.linalg.eigh(products / len(rows) - np.outer(mean, mean))
+    mean, covariance = _moments(rows, lambda block: block.astype(np.float64))
+    if normalized:
+        mean, covariance = _moments(rows, functools.partial(normalized_rows, mean=mean))
+    variances, vectors = np.linalg.eigh(covariance)
     variances, vectors = variances[::-1], vectors[:, ::-1]
     largest = np.abs(vectors).argmax(0)
     vectors = vectors * np.sign(vectors[largest, np.arange(len(largest))])
     return PrincipalComponents(mean, np.maximum(variances, 0.0), vectors)
 
 
-def remembered_pca(images: np.ndarray, key: str) -> PrincipalComponents:
-    """`pca(images)`, kept in the user's cache under `key`, which must name these very images.
+def normalized_rows(rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    r"""Rows (n, k) minus the mean image (k,), rescaled to $\sum_i x_i^2 = k$; float64."""
+    import torch
+
+    return centered_on_sphere(torch.from_numpy(rows - mean), torch.zeros(())).numpy()
+
+
+def mean_image(images: np.ndarray) -> np.ndarray:
+    """Mean (k,) of the flattened images: a sum of integers, exact before it is divided."""
+    rows = images.reshape(len(images), -1)
+    return rows.sum(0, dtype=np.int64) / len(rows)
+
+
+def _moments(
+    rows: np.ndarray, transform: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (k,) and covariance (k, k) of the transformed rows, block by block."""
+    total = np.zeros(rows.shape[1])
+    products = np.zeros((rows.shape[1], rows.shape[1]))
+    for i in range(0, len(rows), _BLOCK):
+        block = transform(rows[i : i + _BLOCK])
+        total += block.sum(0)
+        products += block.T @ block
+    mean = total / len(rows)
+    return mean, products / len(rows) - np.outer(mean, mean)
+
+
+def remembered_pca(
+    images: np.ndarray, key: str, *, normalized: bool = False
+) -> PrincipalComponents:
+    """`pca` of the images, kept in the user's cache under `key`, which must name these very images.
 
     A cache that is missing, damaged or cannot be written costs time and nothing else.
     """
+    key = f"{key}-normalized" if normalized else key
     path = platformdirs.user_cache_path("symscape") / "pca" / f"{key}-v{_FORMAT}.npz"
     found = _read(path, k=images[0].size)
     if found is None:
-        found = pca(images)
+        found = pca(images, normalized=normalized)
         _write(path, found)
     return found
 

@@ -98,6 +98,13 @@ def to_sphere(x: torch.Tensor, radius: float) -> torch.Tensor:
     return radius * x / norm
 
 
+def centered_on_sphere(x: torch.Tensor, mean: torch.Tensor | None = None) -> torch.Tensor:
+    r"""The rows of `x` (P, k) minus `mean` (default: their own), rescaled to the norm $\sqrt k$."""
+    if len(x) == 0:
+        return x
+    return to_sphere(x - (x.mean(0) if mean is None else mean), math.sqrt(x.shape[1]))
+
+
 def _normal(P: int, d: int, seed: int) -> torch.Tensor:
     import torch
 

@@ -171,9 +171,9 @@ def locate(name: str = "auto", family: str = "mnist") -> tuple[DataSource, tuple
 
 def _not_found(item: DataSet) -> str:
     looked = ", ".join(str(folder) for folder in search_path())
-    remedy = (
-        f"`symscape data fetch {item.name}`" if item.mirrors else f"download it from {item.home}"
-    )
+    remedy = f"download {item.wanted} from {item.home}"
+    if item.mirrors:
+        remedy = f"`symscape data fetch {item.name}`"
     return (
         f"{item.name} is not on this machine (looked for {' or '.join(item.folders)} in {looked}): "
         f"{remedy}, or set {SEARCH_VARIABLE} to the folder that holds {item.folders[0]}/"
@@ -220,4 +220,4 @@ def content_sha256(path: Path) -> str:
 def _count(name: str, files: tuple[Path, ...], contents: Iterator[bytes]) -> int:
     if name == "cifar10":
         return cifar10_count(files, contents)
-    return sum(len(labels) for _, labels in image_parts(files, contents))
+    return sum(len(labels) for _, labels in image_parts(files, contents, data_set(name).classes))
