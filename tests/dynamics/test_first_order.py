@@ -109,3 +109,12 @@ def test_float32_stays_float32(problem):
 def test_wrong_arguments_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_learning_rate_of_a_width():
+    assert Adam.for_width(100).lr == pytest.approx(1e-4, rel=1e-14)
+    assert Adam.for_width(7.5).lr == 1e-4
+    assert Adam.for_width(1265).lr == pytest.approx(2.22261e-6, rel=1e-5)
+    assert Adam.for_width(24, cap=1e-3).lr == pytest.approx(0.1 * 24**-1.5)
+    with pytest.raises(ValueError, match="h: 0 given"):
+        Adam.for_width(0)

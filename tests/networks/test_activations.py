@@ -8,7 +8,7 @@ from torch.autograd import gradcheck
 
 from symscape.networks import Activation, activation
 
-NAMES = ["relu", "tanh", "softplus", "linear"]
+NAMES = ["relu", "tanh", "softplus", "erf", "linear"]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_derivatives_are_those_of_autograd(name, normalized, z):
     assert gradcheck(phi.f, (z,))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "erf"])
 def test_derivative_from_value(name, z):
     base = activation(name)
     torch.testing.assert_close(

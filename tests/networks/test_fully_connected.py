@@ -34,6 +34,70 @@ def test_counts_of_the_thesis(L, d, h, c, weights, parameters):
     assert FullyConnected(d, h, L, c, bias=False).n_parameters == weights
 
 
+@pytest.mark.parametrize(
+    ("d", "h", "L", "weights"),
+    [
+        (10, 14, 5, 938),
+        (10, 57, 5, 13623),
+        (10, 1265, 5, 6414815),
+        (30, 60, 5, 16260),
+        (10, 10.5, 5, 551),
+        (784, 100, 3, 98_500),
+        (784, 1000, 3, 2_785_000),
+        (3072, 100, 3, 327_300),
+        (10, 100, 3, 21_100),
+    ],
+)
+def test_numbers_of_weights_of_chapters_2_and_3(d, h, L, weights):
+    net = FullyConnected(d, h, L)
+    assert net.n_weights == weights
+    assert net.n_parameters == weights + net.n_neurons + 1
+
+
+def test_widths_that_are_not_integers_lie_between_two_networks():
+    assert FullyConnected(10, 10.5, 5).widths == (11, 11, 10, 10, 10)
+    for L in range(1, 8):
+        assert FullyConnected(4, 6, L).widths == (6,) * L
+        counts = [FullyConnected(4, 6 + i / L, L).n_weights for i in range(L + 1)]
+        # each L-th of a neuron is one neuron more in one layer
+        totals = [FullyConnected(4, 6 + i / L, L).n_neurons for i in range(L + 1)]
+        assert totals == [6 * L + i for i in range(L + 1)]
+        assert counts == sorted(set(counts))
+    assert FullyConnected(4, 6.0, 2) == FullyConnected(4, 6, 2)
+    for wrong in (0.5, float("nan"), float("inf"), "6", True):
+        with pytest.raises(ValueError, match=r"^h: "):
+            FullyConnected(4, wrong, 2)
+
+
+def test_orthogonal_rows_have_unit_norm_in_tall_matrices_too():
+    net = FullyConnected(4, 11, 3)
+    layers = net.unpack(net.initial_weights(0, "orthogonal_rows"))
+    for matrix, b in layers:
+        torch.testing.assert_close(matrix.norm(dim=1), torch.ones(len(matrix)).double())
+        assert float(matrix.square().sum()) == pytest.approx(len(matrix), rel=1e-12)
+        assert not b.any()
+        for block in matrix.split(matrix.shape[1]):
+            identity = torch.eye(len(block), dtype=torch.float64)
+            torch.testing.assert_close(block @ block.T, identity, atol=1e-14, rtol=0)
+    # the scheme of torch shortens the rows of a tall matrix instead
+    tall = net.unpack(net.initial_weights(0, "orthogonal"))[0][0]
+    assert float(tall.square().sum()) == pytest.approx(4, rel=1e-12)
+
+
+def test_outputs_of_orthogonal_rows_have_variance_2_to_the_minus_L():
+    L, h = 3, 200
+    net = FullyConnected(10, h, L)
+    x = inputs(200, 10)
+    x = x * (10**0.5 / x.norm(dim=1, keepdim=True))
+    outputs = torch.stack(
+        [net(net.initial_weights(seed, "orthogonal_rows"), x) for seed in range(40)]
+    )
+    # |x|^2 / d = 1 goes through L relus, each of which halves the second moment; the last row is
+    # a random unit vector of h entries. 40 networks: 5 % of the variance and 5 % of it for h = 200
+    second = float(outputs.square().mean())
+    assert second == pytest.approx(2.0**-L, rel=0.3)
+
+
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 4), st.integers(1, 3), st.booleans())
 @settings(max_examples=30, deadline=None)
 def test_pack_inverts_unpack(d, h, L, c, bias):
@@ -225,7 +289,7 @@ def test_survives_pickling():
     ("arguments", "name"),
     [
         ({"d": 0}, "d: 0 given; allowed: an integer >= 1"),
-        ({"h": 2.5}, "h: 2.5 given"),
+        ({"h": 0.5}, "h: 0.5 given; allowed: a number >= 1"),
         ({"L": -1}, "L: -1 given; allowed: an integer >= 0"),
         ({"parametrization": "mup"}, "parametrization: 'mup' given; allowed: standard, ntp, mfp"),
         ({"activation": "swish"}, "unknown activation 'swish'"),

@@ -18,6 +18,13 @@ NETS = [
         [True, False],
     )
 ]
+NETS += [
+    # widths 8 7 7, and 5 4: layers that the loops unrolled four by four do not fill
+    FullyConnected(5, h, L, c, parametrization="ntp", activation=name, bias=bias)
+    for name, (h, L), c, bias in itertools.product(
+        ["relu", "tanh", "softplus"], [(7.4, 3), (4.5, 2)], [1, 3], [True, False]
+    )
+]
 
 
 def case(net, P=150, members=None, dtype=torch.float64):
@@ -118,6 +125,17 @@ def test_own_activation():
     net = FullyConnected(3, 4, 2, parametrization="ntp", activation=cube)
     x, w, df = case(net)
     propagator = Propagator(net, x)
+    assert propagator.engine == "matmul"
+    assert_agrees(propagator, net, w, x, df, 1e-14)
+
+
+@pytest.mark.parametrize("members", [None, 2])
+def test_erf_has_no_compiled_loops_and_is_right(members):
+    net = FullyConnected(
+        5, 7, 3, parametrization="ntp", activation="erf", bias=True, normalized=True
+    )
+    x, w, df = case(net, members=members)
+    propagator = Propagator(net, x, members=members)
     assert propagator.engine == "matmul"
     assert_agrees(propagator, net, w, x, df, 1e-14)
 

@@ -76,9 +76,9 @@ def backward(w, sizes, bias, kind, norm, df, x, z, slope, normal, deviation, gra
         if layer == 0:
             add_outer(above, x, target)
         else:
-            add_outer(above, z[0, layer - 1], target)
+            add_outer(above, z[0, layer - 1, :fan_in], target)
             matrix = np.ascontiguousarray(w[start:end].reshape(out, fan_in).T)
-            below = delta[layer % 2]
+            below = delta[layer % 2, :fan_in]
             affine(matrix, w[:0], above, below)
             for i in range(fan_in):
                 times_slope(kind, below[i], z[0, layer - 1, i], slope[0], layer - 1, i)

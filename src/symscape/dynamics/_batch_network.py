@@ -114,7 +114,7 @@ class BatchNetwork:
         rest = parameters[:, net.n_parameters :]
         if not self._batch_norm:
             return layers, rest, rest
-        scales, shifts = rest.unflatten(-1, (2, net.L, net.h)).unbind(1)
+        scales, shifts = rest.unflatten(-1, (2, net.L, net.widths[0])).unbind(1)
         return layers, scales, shifts
 
 
@@ -129,11 +129,12 @@ class CompiledBatchNetwork(BatchNetwork):
         self._kernels = _batch_kernels
         dtype = w.numpy().dtype
         self._kind = KINDS[net.phi.name]
-        self._sizes = np.array([net.d, *[net.h] * net.L, net.c], dtype=np.int64)
+        self._sizes = np.array([net.d, *net.widths, net.c], dtype=np.int64)
         self._factors = factors_in_w(net).astype(dtype)
-        self._z = np.zeros((1, net.L, net.h, batch), dtype)
+        widest = max(net.widths, default=0)
+        self._z = np.zeros((1, net.L, widest, batch), dtype)
         self._slope = np.zeros_like(self._z)
-        kept = (net.L, net.h) if self._batch_norm else (0, 0)
+        kept = (net.L, widest) if self._batch_norm else (0, 0)
         self._normal = np.zeros((*kept, batch), dtype)
         self._deviation = np.zeros(kept, dtype)
         self._to_norm = np.zeros((2, *kept), dtype)

@@ -97,6 +97,17 @@ class Adam:
         if self.floor is not None:
             check_positive("floor", self.floor)
 
+    @classmethod
+    def for_width(cls, h: float, cap: float = 1e-4) -> Adam:
+        r"""Adam with the constant learning rate :math:`\min(h^{-3/2}/10,` ``cap`` :math:`)`.
+
+        With it the number of steps to zero loss does not depend on the width h.
+
+        Source: Ch. 2, paper B, Section 1.1 and App. A.
+        """
+        check_positive("h", h)
+        return cls(lr=min(0.1 * h**-1.5, cap))
+
     def learning_rate(self, step: int) -> float:
         """The learning rate of the step that starts after ``step`` steps."""
         late = max(0, step - self.decay_start)

@@ -73,6 +73,11 @@ class SGD:
             raise ValueError(f"batch: {self.batch} given; allowed: at most P = {objective.P}")
         if self.batch_norm and not objective.net.bias:
             raise ValueError("batch_norm: True given; allowed: with a network that has biases")
+        if self.batch_norm and len(set(objective.net.widths)) > 1:
+            raise ValueError(
+                f"batch_norm: True given with hidden layers of {objective.net.widths} neurons; "
+                "allowed: with an integer width h"
+            )
         return _StochasticStepper(self, objective, w, max_time)
 
     def for_member(self, index: int) -> SGD:

@@ -39,12 +39,12 @@ class CompiledEngine:
         padded = np.zeros((blocks * B, net.d), dtype=x.numpy().dtype)
         padded[:P] = x.numpy()
         self._x = np.ascontiguousarray(padded.reshape(blocks, B, net.d).transpose(0, 2, 1))
-        self._z = np.zeros((blocks, net.L, net.h, B), dtype=padded.dtype)
+        self._z = np.zeros((blocks, net.L, max(net.widths, default=0), B), dtype=padded.dtype)
         self._kind = KINDS[net.phi.name]
         smooth = self._kind == _kernels.SOFTPLUS
         self._slope = np.zeros(self._z.shape if smooth else (0, 0, 0, 0), dtype=padded.dtype)
         self._f = np.zeros((blocks, net.c, B), dtype=padded.dtype)
-        self._sizes = np.array([net.d, *[net.h] * net.L, net.c], dtype=np.int64)
+        self._sizes = np.array([net.d, *net.widths, net.c], dtype=np.int64)
         self._beta = net.phi.beta
         self._gradient = np.zeros(net.n_parameters, dtype=padded.dtype)
         factors = factors_in_w(net)

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from symscape._arguments import integer, integer_fields
+from symscape._arguments import integer, integer_fields, is_integer, refused
 from symscape.networks._activations import Activation, activation
 from symscape.networks._initialization import Scheme, initial_layers
 
@@ -49,7 +49,9 @@ class FullyConnected:
 
     Args:
         d: input dimension, >= 1.
-        h: width of the hidden layers, >= 1.
+        h: width of the hidden layers, >= 1. A width that is not an integer stands between two
+            networks: hidden layer i = 1..L has :math:`\lfloor h + 1 - i/L \rfloor` neurons (11, 11,
+            10, 10, 10 for h = 10.5 and L = 5), so that N grows in small steps.
         L: number of hidden layers, >= 0; with L = 0 the network is the linear map from d to c.
         c: number of outputs, >= 1.
         parametrization: ``"standard"``, ``"ntp"`` or ``"mfp"``.
@@ -62,11 +64,12 @@ class FullyConnected:
         ValueError: a size out of range, an unknown name, or ``normalized`` together with an
             :class:`Activation` object (which carries its own scale).
 
-    Source: Introduction, Eq. 2 and Table 1; Ch. 1, Eq. 6-8.
+    Source: Introduction, Eq. 2 and Table 1; Ch. 1, Eq. 6-8; Ch. 2, paper B, code (widths that are
+    not integers).
     """
 
     d: int
-    h: int
+    h: float
     L: int
     c: int = 1
     parametrization: Parametrization = "standard"
@@ -75,7 +78,8 @@ class FullyConnected:
     normalized: bool = False
 
     def __post_init__(self) -> None:
-        integer_fields(self, d=1, h=1, L=0, c=1)
+        integer_fields(self, d=1, L=0, c=1)
+        object.__setattr__(self, "h", _width(self.h))
         if self.parametrization not in _PARAMETRIZATIONS:
             allowed = ", ".join(_PARAMETRIZATIONS)
             raise ValueError(f"parametrization: {self.parametrization!r} given; allowed: {allowed}")
@@ -93,9 +97,15 @@ class FullyConnected:
         return activation(self.activation, normalized=self.normalized)
 
     @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """Numbers of neurons of the L hidden layers, the first of which is the widest."""
+        # the small number makes up for the rounding of i / L
+        return tuple(math.floor(self.h + 1 - i / self.L + 1e-9) for i in range(1, self.L + 1))
+
+    @cached_property
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """Shapes (out, in) of the L + 1 weight matrices."""
-        sizes = [self.d, *[self.h] * self.L, self.c]
+        sizes = [self.d, *self.widths, self.c]
         return tuple((sizes[i + 1], sizes[i]) for i in range(self.L + 1))
 
     @cached_property
@@ -108,7 +118,10 @@ class FullyConnected:
 
     @property
     def n_weights(self) -> int:
-        """Number of weights without biases, the thesis's N = d h + (L - 1) h^2 + h c."""
+        """Number of weights without biases, the thesis's N.
+
+        d h + (L - 1) h^2 + h c for an integer h.
+        """
         return sum(out * fan_in for out, fan_in in self.shapes)
 
     @property
@@ -123,8 +136,8 @@ class FullyConnected:
 
     @property
     def n_neurons(self) -> int:
-        """Number of hidden neurons, L h."""
-        return self.L * self.h
+        """Number of hidden neurons, L h for an integer h."""
+        return sum(self.widths)
 
     def unpack(self, w: Tensor) -> list[Layer]:
         """The layers of ``w`` as views.
@@ -181,18 +194,20 @@ class FullyConnected:
     ) -> Tensor:
         r"""Random initial parameters.
 
-        ========== ======================================================= =====================
-        scheme     weights                                                 biases
-        ========== ======================================================= =====================
-        normal     i.i.d. :math:`\mathcal N(0, 1)`                         0
-        orthogonal QR of a Gaussian matrix, columns multiplied by the      0
-                   sign of diag R; orthonormal along the shorter side
-        pytorch    uniform in :math:`[-\sigma, \sigma]`,                   the same uniform
-                   :math:`\sigma^2` = 1 / fan-in
-        ========== ======================================================= =====================
+        =============== ================================================== =====================
+        scheme          weights                                            biases
+        =============== ================================================== =====================
+        normal          i.i.d. :math:`\mathcal N(0, 1)`                    0
+        orthogonal      QR of a Gaussian matrix, columns multiplied by the 0
+                        sign of diag R; orthonormal along the shorter side
+        orthogonal_rows the same for every block of fan-in rows, so that   0
+                        every row has unit norm in tall matrices too
+        pytorch         uniform in :math:`[-\sigma, \sigma]`,              the same uniform
+                        :math:`\sigma^2` = 1 / fan-in
+        =============== ================================================== =====================
 
         ``gain`` multiplies the weights of the last layer (a random unit row in the orthogonal
-        scheme with c = 1). Numbers are always drawn on the CPU in float64 and then cast and
+        schemes with c = 1). Numbers are always drawn on the CPU in float64 and then cast and
         moved, so one seed means the same network for every dtype and device.
 
         Returns:
@@ -201,8 +216,8 @@ class FullyConnected:
         Raises:
             ValueError: unknown scheme, or a seed that is no integer.
 
-        Source: Ch. 1, paper B, App. B (orthogonal and default initializations); Introduction,
-        Section 0.1 (normal).
+        Source: Ch. 1, paper B, App. B (orthogonal and default initializations); Ch. 2, paper B,
+        code (orthogonal rows); Introduction, Section 0.1 (normal).
         """
         generator = seed
         if not isinstance(generator, torch.Generator):
@@ -218,7 +233,7 @@ class FullyConnected:
             x: inputs, (P, d), or (..., P, d) with one set of inputs per member.
 
         Returns:
-            L tensors of shape (..., P, h).
+            L tensors of shape (..., P, number of neurons of the layer).
         """
         return [a.mT for a in self._layer_by_layer(w, x)[:-1]]
 
@@ -274,11 +289,21 @@ class FullyConnected:
             )
 
 
+def _width(h: float) -> float:
+    """A width as an integer where it is one, else as a float."""
+    if is_integer(h):
+        return integer("h", h, 1)
+    if not isinstance(h, float) or not 1 <= h < math.inf:
+        raise refused("h", h, "a number >= 1")
+    return int(h) if h.is_integer() else h
+
+
 def width_from_weights(N: float, d: int | None, L: int) -> float:
     r"""The (real) width h at which a network with one output has ``N`` weights.
 
     Solves :math:`N = d h + (L-1) h^2 + h` for h; with ``d=None`` the input dimension follows the
-    width, d = h, and :math:`N = L h^2 + h` is solved. Round the result to get a network.
+    width, d = h, and :math:`N = L h^2 + h` is solved. Round the result to get equal
+    layers.
 
     Args:
         N: number of weights, > 0.

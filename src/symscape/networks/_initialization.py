@@ -8,11 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Scheme", "initial_layers", "orthogonal"]
+__all__ = ["Scheme", "initial_layers", "orthogonal", "orthogonal_rows"]
 
-Scheme = Literal["normal", "orthogonal", "pytorch"]
+Scheme = Literal["normal", "orthogonal", "orthogonal_rows", "pytorch"]
 
-_SCHEMES = ("normal", "orthogonal", "pytorch")
+_SCHEMES = ("normal", "orthogonal", "orthogonal_rows", "pytorch")
 
 
 def initial_layers(
@@ -27,7 +27,7 @@ def initial_layers(
     Args:
         shapes: (out, in) of every layer.
         bias: whether layers have biases.
-        scheme: ``"normal"``, ``"orthogonal"`` or ``"pytorch"``.
+        scheme: ``"normal"``, ``"orthogonal"``, ``"orthogonal_rows"`` or ``"pytorch"``.
         gain: factor on the weights of the last layer.
         generator: source of randomness, on the CPU.
 
@@ -42,6 +42,8 @@ def initial_layers(
             matrix = torch.randn(out, fan_in, generator=generator, dtype=torch.float64)
         elif scheme == "orthogonal":
             matrix = orthogonal(out, fan_in, generator)
+        elif scheme == "orthogonal_rows":
+            matrix = orthogonal_rows(out, fan_in, generator)
         else:
             matrix = _uniform((out, fan_in), fan_in, generator)
         if index == len(shapes) - 1:
@@ -67,6 +69,18 @@ def orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
     # without the signs Q would not be Haar-distributed: QR fixes its own convention for them
     q = q * torch.where(torch.diagonal(r) < 0, -1.0, 1.0)
     return (q if rows >= columns else q.T).contiguous()
+
+
+def orthogonal_rows(rows: int, columns: int, generator: torch.Generator) -> Tensor:
+    """Independent Haar-random blocks of at most ``columns`` orthonormal rows each, float64.
+
+    Every row has unit norm, also where there are more rows than columns.
+    """
+    blocks = [
+        orthogonal(min(columns, rows - start), columns, generator)
+        for start in range(0, rows, columns)
+    ]
+    return torch.cat(blocks)
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int, generator: torch.Generator) -> Tensor:

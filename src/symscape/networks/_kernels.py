@@ -33,7 +33,8 @@ LINEAR, RELU, TANH, SOFTPLUS = 0, 1, 2, 3
 def forward(w, sizes, bias, kind, beta, x, z, slope, f):
     """Fill the neurons z (blocks, L, h, B), their slopes, and the outputs f (blocks, c, B).
 
-    ``x`` is (blocks, d, B); ``slope`` is only written for the softplus.
+    ``x`` is (blocks, d, B); ``slope`` is only written for the softplus. Layers narrower than h
+    leave their last rows alone.
     """
     layers = len(sizes) - 1
     scratch = np.empty(x.shape[2], np.float64)
@@ -140,9 +141,9 @@ def _backward_block(w, sizes, bias, kind, df, x, z, slope, delta, gradient):
         if layer == 0:
             add_outer(above, x, target)
         else:
-            add_outer(above, z[layer - 1], target)
+            add_outer(above, z[layer - 1, :fan_in], target)
             matrix = np.ascontiguousarray(w[start:end].reshape(out, fan_in).T)
-            below = delta[layer % 2]
+            below = delta[layer % 2, :fan_in]
             affine(matrix, w[:0], above, below)
             for i in range(fan_in):
                 times_slope(kind, below[i], z[layer - 1, i], slope, layer - 1, i)

@@ -44,11 +44,12 @@ class MatmulEngine:
         inputs[..., : net.d, :] = x.mT
         if members is not None:
             inputs = inputs.expand(members, -1, -1)
-        hidden = [x.new_ones((*batch, net.h + self._ones, P)) for _ in range(net.L)]
+        hidden = [x.new_ones((*batch, width + self._ones, P)) for width in net.widths]
         self._z = [inputs, *hidden]
-        self._a = [] if self._in_place else [torch.empty_like(z[..., : net.h, :]) for z in hidden]
+        self._a = [] if self._in_place else [x.new_empty((*batch, h, P)) for h in net.widths]
         self._f = x.new_empty((*batch, net.c, P))
-        self._delta = [x.new_empty((*batch, net.h, P)) for _ in range(min(net.L, 2))]
+        widest = max(net.widths, default=0)
+        self._delta = [x.new_empty((*batch, widest, P)) for _ in range(min(net.L, 2))]
         self._order, self._inverse, factors = _augmented_order(net)
         self._order, self._inverse = self._order.to(x.device), self._inverse.to(x.device)
         self._factors = None if bool((factors == 1).all()) else factors.to(x)
@@ -62,9 +63,8 @@ class MatmulEngine:
         torch.index_select(w, -1, self._order, out=self._matrices)
         if self._factors is not None:
             self._matrices.mul_(self._factors)
-        h = self._net.h
-        for index in range(self._net.L):
-            z = self._z[index + 1][..., :h, :]
+        for index, width in enumerate(self._net.widths):
+            z = self._z[index + 1][..., :width, :]
             if self._in_place:
                 self._mm(self._views[index], self._z[index], out=z)
                 _apply_base(self._net, z)
@@ -91,11 +91,12 @@ class MatmulEngine:
         for index in range(net.L, -1, -1):
             self._mm(delta, z[index].mT, out=self._gradient_views[index])
             if index > 0:
-                below = buffers[index % len(buffers)]
-                matrix = self._views[index][..., : net.h]
+                width = net.widths[index - 1]
+                below = buffers[index % len(buffers)][..., :width, :]
+                matrix = self._views[index][..., :width]
                 self._mm(matrix.mT, delta, out=below)
                 if self._in_place:
-                    _times_base_derivative(net, below, z[index][..., : net.h, :])
+                    _times_base_derivative(net, below, z[index][..., :width, :])
                 else:
                     below.mul_(net.phi.df(a[index - 1]))
                 delta = below
