@@ -1,6 +1,7 @@
-"""Kernel regression and its learning curves (chapter 6), random features (chapter 8.1).
+"""Kernel regression (chapter 6), random features (8.1), the neural tangent kernel (chapter 3).
 
-Everything is computed in float64 with numpy; CPU tensors of torch are accepted as they are.
+Kernel regression is computed in float64 with numpy; CPU tensors of torch are accepted as they are.
+Neural tangent kernels are tensors, with the dtype and on the device of the network.
 """
 
 from symscape.kernels._exponents import (
@@ -14,6 +15,14 @@ from symscape.kernels._exponents import (
 from symscape.kernels._gram import Factor, factorize
 from symscape.kernels._iterative import IterativeSolution, solve_iterative
 from symscape.kernels._kernel import Kernel, gaussian, laplace, matern, named, square_distances
+from symscape.kernels._kernel_observables import (
+    KernelPCA,
+    alignment,
+    kernel_change,
+    kernel_norm,
+    kernel_pca,
+    mutual_information,
+)
 from symscape.kernels._lattice import Lattice
 from symscape.kernels._lattice_theory import lattice_error
 from symscape.kernels._neighbors import (
@@ -22,6 +31,7 @@ from symscape.kernels._neighbors import (
     nearest_distances,
     sphere_distance,
 )
+from symscape.kernels._ntk import empirical_ntk
 from symscape.kernels._points import Domain, on_torus, random_points
 from symscape.kernels._random_features import (
     Moments,
@@ -58,6 +68,7 @@ __all__ = [
     "GramSpectrum",
     "IterativeSolution",
     "Kernel",
+    "KernelPCA",
     "Lattice",
     "LearningCurves",
     "MarginMachine",
@@ -67,15 +78,20 @@ __all__ = [
     "Target",
     "TeacherErrors",
     "activation_moments",
+    "alignment",
     "asymptotic_error",
     "density_exponent",
     "effective_dimension",
     "eigenvalue_exponent",
+    "empirical_ntk",
     "exponent_of",
     "factorize",
     "gaussian",
     "gram_spectrum",
     "in_rkhs",
+    "kernel_change",
+    "kernel_norm",
+    "kernel_pca",
     "laplace",
     "lattice_error",
     "leading_eigenvalues",
@@ -83,6 +99,7 @@ __all__ = [
     "learning_exponent",
     "margin_machine",
     "matern",
+    "mutual_information",
     "named",
     "nearest_distances",
     "nested_predictions",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -10,11 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Activation", "activation"]
+__all__ = ["COMPILED", "Activation", "activation"]
 
 _Function = Callable[[Tensor], Tensor]
 
-_NAMES = ("relu", "tanh", "softplus", "linear")
+_NAMES = ("relu", "tanh", "softplus", "erf", "linear")
+
+# those that the compiled loops know
+COMPILED = ("relu", "tanh", "softplus", "linear")
 
 # torch's softplus turns into the identity above this value of beta*x; there log(1 + e^-40) is
 # below the resolution of float64, so the switch is exact to rounding.
@@ -101,6 +105,18 @@ def _softplus_slope(value: Tensor, beta: float) -> Tensor:
     return -torch.expm1(-beta * value)
 
 
+def _erf(z: Tensor, scale: float) -> Tensor:
+    return torch.erf(z) * scale
+
+
+def _erf_derivative(z: Tensor, scale: float) -> Tensor:
+    return torch.exp(-z * z) * (2.0 / torch.pi**0.5 * scale)
+
+
+def _erf_second(z: Tensor, scale: float) -> Tensor:
+    return -2.0 * z * _erf_derivative(z, scale)
+
+
 def _identity(z: Tensor, scale: float) -> Tensor:
     return z * scale
 
@@ -119,6 +135,7 @@ def activation(name: str, beta: float = 5.0, normalized: bool = False) -> Activa
     relu       :math:`\max(0, z)`                       :math:`\sqrt2`
     tanh       :math:`\tanh z`                          1.5925...
     softplus   :math:`\beta^{-1}\ln(1 + e^{\beta z})`   1.4043... for :math:`\beta=5`
+    erf        :math:`\operatorname{erf}z`                1.4664...
     linear     :math:`z`                                1
     ========== ======================================== =============================
 
@@ -156,6 +173,12 @@ def activation(name: str, beta: float = 5.0, normalized: bool = False) -> Activa
         f, df, d2f = (partial(function, beta=beta, scale=scale) for function in smooth)
         slope = partial(_softplus_slope, beta=beta)
         return Activation(name, f, df, d2f, scale, beta, slope)
+    if name == "erf":
+        # E erf(z)^2 = (2/pi) arcsin(2/3)
+        scale = (math.pi / 2.0 / math.asin(2.0 / 3.0)) ** 0.5 if normalized else 1.0
+        error = (_erf, _erf_derivative, _erf_second)
+        f, df, d2f = (partial(function, scale=scale) for function in error)
+        return Activation(name, f, df, d2f, scale)
     linear, one = partial(_identity, scale=1.0), partial(_constant, scale=1.0)
     return Activation(name, linear, one, _zeros, derivative_from_value=torch.ones_like)
 

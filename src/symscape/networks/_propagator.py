@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from symscape._arguments import integer
+from symscape.networks._activations import COMPILED
 from symscape.networks._fully_connected import FullyConnected
 from symscape.networks._matmul_engine import MatmulEngine
 
@@ -94,9 +95,9 @@ class Propagator:
 
 
 def _choose_engine(net: FullyConnected, x: Tensor, members: int | None) -> _Engine:
-    named = isinstance(net.activation, str)
+    known = net.activation in COMPILED
     alone = members is None and x.device.type == "cpu" and net.h <= _WIDEST_COMPILED
-    if named and alone and x.dtype in (torch.float32, torch.float64):
+    if known and alone and x.dtype in (torch.float32, torch.float64):
         from symscape.networks._compiled_engine import CompiledEngine
 
         return CompiledEngine(net, x)
