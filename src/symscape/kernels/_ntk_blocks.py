@@ -3,49 +3,59 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Protocol, Self
 
 from torch import Tensor
 
-__all__ = ["Dense", "Features", "Outer", "Positions", "Source", "gram"]
+__all__ = ["Dense", "Features", "Outer", "Positions", "Source", "gram", "ranges"]
 
 # points along one side of the blocks that matrix products work on: their temporaries stay in the
 # cache, and the half of a symmetric matrix that is left out is nearly a half (measured)
 _BLOCK = 256
 
 
-class Features(Protocol):
-    """The weight gradients of some parameters at some points, in whatever form is cheapest."""
+class Features:
+    """The weight gradients of some parameters at some points, in whatever form is cheapest.
+
+    Every tensor of a subclass has the points as its first dimension.
+    """
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by the names of their fields."""
+        named = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
+        return {name: value for name, value in named if isinstance(value, Tensor)}
+
+    def map(self, function: Callable[[str, Tensor], Tensor]) -> Self:
+        """The features with each tensor replaced."""
+        changed = {name: function(name, value) for name, value in self.tensors().items()}
+        return replace(self, **changed)  # type: ignore[type-var]
 
     def rows(self, start: int, stop: int) -> Self:
         """Those of some of the points, as views."""
-        ...
+        return self.map(lambda _, tensor: tensor[start:stop])
 
     def add_gram(self, other: Self, out: Tensor) -> None:
         """out (p r, q r) += the products of these gradients with those of ``other``.
 
         Rows are pairs (point, output): r = 1 where outputs are summed over.
         """
-        ...
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Dense:
+class Dense(Features):
     """The gradients themselves: ``gradients`` (P, r, n)."""
 
     gradients: Tensor
-
-    def rows(self, start: int, stop: int) -> Self:
-        return type(self)(self.gradients[start:stop])
 
     def add_gram(self, other: Self, out: Tensor) -> None:
         out.addmm_(self.gradients.flatten(0, 1), other.gradients.flatten(0, 1).mT)
 
 
 @dataclass(frozen=True)
-class Outer:
+class Outer(Features):
     r"""Gradients that are outer products :math:`\delta_r\otimes a`, of layers used at one position.
 
     Attributes:
@@ -57,9 +67,6 @@ class Outer:
     signals: Tensor
     activations: Tensor
     bias: bool
-
-    def rows(self, start: int, stop: int) -> Self:
-        return type(self)(self.signals[start:stop], self.activations[start:stop], self.bias)
 
     def add_gram(self, other: Self, out: Tensor) -> None:
         product = self.activations @ other.activations.mT
@@ -75,37 +82,37 @@ class Outer:
 
 
 @dataclass(frozen=True)
-class Positions:
+class Positions(Features):
     r"""Gradients that are sums over positions, :math:`\sum_t\delta_{rt}\otimes a_t`.
 
     Attributes:
-        signals: :math:`\delta`, (groups, P, r, T, m).
-        activations: a, (groups, P, T, n).
+        signals: :math:`\delta`, (P, groups, r, T, m).
+        activations: a, (P, groups, T, n); or, for a table of vectors that is looked up, the
+            integers of the rows, (P, 1, T).
     """
 
     signals: Tensor
     activations: Tensor
 
-    def rows(self, start: int, stop: int) -> Self:
-        return type(self)(self.signals[:, start:stop], self.activations[:, start:stop])
-
     def add_gram(self, other: Self, out: Tensor) -> None:
-        groups, p, r, T, _ = self.signals.shape
-        q = other.signals.shape[1]
-        for g in range(groups):
-            # T^2 numbers for each pair of points: a few rows at a time
-            a, b = other.activations[g].flatten(0, 1), other.signals[g].flatten(0, 2)
-            step = max(1, _POSITION_PAIRS // (q * (r * T) ** 2))
-            for start in range(0, p, step):
-                mine = self.rows(start, start + step)
-                n = mine.signals.shape[1]
-                products = (mine.activations[g].flatten(0, 1) @ a.mT).view(n, 1, T, q, 1, T)
-                signals = (mine.signals[g].flatten(0, 2) @ b.mT).view(n, r, T, q, r, T)
-                sums = (signals * products).sum((2, 5)).view(n * r, q * r)
-                out[start * r : (start + n) * r] += sums
+        p, groups, r, T, _ = self.signals.shape
+        q = len(other.signals)
+        # T^2 numbers for each pair of points: a few rows at a time
+        step = max(1, _POSITION_PAIRS // (q * (r * T) ** 2))
+        for start in range(0, p, step):
+            mine = self.rows(start, start + step)
+            n = len(mine.signals)
+            rows = out[start * r : (start + n) * r]
+            for g in range(groups):
+                a, b = mine.activations[:, g].flatten(0, 1), other.activations[:, g].flatten(0, 1)
+                products = a[:, None] == b if a.ndim == 1 else a @ b.mT
+                signals = mine.signals[:, g].flatten(0, 2) @ other.signals[:, g].flatten(0, 2).mT
+                pairs = signals.view(n, r, T, q, r, T) * products.view(n, 1, T, q, 1, T)
+                rows += pairs.sum((2, 5)).view(n * r, q * r)
 
 
-_POSITION_PAIRS = 2**21
+# numbers per pair of points and positions that are made at a time
+_POSITION_PAIRS = 2**20
 
 
 class Source(Protocol):
@@ -145,11 +152,11 @@ def gram(source: Source, x1: Tensor, x2: Tensor | None, like: Tensor, memory: in
     r, P1, P2 = source.r, len(x1), len(x1 if x2 is None else x2)
     out = like.new_zeros(P1 * r, P2 * r)
     tile = _tile(source, P1, P2, x2 is None, like.element_size(), memory)
-    for i, i_end in _ranges(P1, tile):
+    for i, i_end in ranges(P1, tile):
         mine = source.features(x1[i:i_end])
         if x2 is None:
             _add_symmetric(mine, out[i * r : i_end * r, i * r : i_end * r], r)
-        for j, j_end in _ranges(P2, tile, i_end if x2 is None else 0):
+        for j, j_end in ranges(P2, tile, i_end if x2 is None else 0):
             others = source.features((x1 if x2 is None else x2)[j:j_end])
             _add(mine, others, out[i * r : i_end * r, j * r : j_end * r], r)
             del others
@@ -175,7 +182,7 @@ def _tile(source: Source, P1: int, P2: int, symmetric: bool, size: int, memory: 
     return int(tile)
 
 
-def _ranges(end: int, step: int, start: int = 0) -> Iterator[tuple[int, int]]:
+def ranges(end: int, step: int, start: int = 0) -> Iterator[tuple[int, int]]:
     """Cut start..end into pieces of at most ``step`` that differ by one in length."""
     pieces = -(-(end - start) // step)
     edges = [start + (end - start) * k // max(pieces, 1) for k in range(pieces + 1)]
@@ -183,8 +190,8 @@ def _ranges(end: int, step: int, start: int = 0) -> Iterator[tuple[int, int]]:
 
 
 def _add(mine: Sequence[Features], others: Sequence[Features], out: Tensor, r: int) -> None:
-    for a, a_end in _ranges(len(out) // r, _BLOCK):
-        for b, b_end in _ranges(out.shape[1] // r, _BLOCK):
+    for a, a_end in ranges(len(out) // r, _BLOCK):
+        for b, b_end in ranges(out.shape[1] // r, _BLOCK):
             block = out[a * r : a_end * r, b * r : b_end * r]
             for left, right in zip(mine, others, strict=True):
                 left.rows(a, a_end).add_gram(right.rows(b, b_end), block)
@@ -192,9 +199,9 @@ def _add(mine: Sequence[Features], others: Sequence[Features], out: Tensor, r: i
 
 def _add_symmetric(features: Sequence[Features], out: Tensor, r: int) -> None:
     """The blocks on the diagonal and above it."""
-    ranges = list(_ranges(len(out) // r, _BLOCK))
-    for index, (a, a_end) in enumerate(ranges):
-        for b, b_end in ranges[index:]:
+    pieces = list(ranges(len(out) // r, _BLOCK))
+    for index, (a, a_end) in enumerate(pieces):
+        for b, b_end in pieces[index:]:
             block = out[a * r : a_end * r, b * r : b_end * r]
             for each in features:
                 each.rows(a, a_end).add_gram(each.rows(b, b_end), block)
@@ -202,9 +209,9 @@ def _add_symmetric(features: Sequence[Features], out: Tensor, r: int) -> None:
 
 def _mirror(out: Tensor) -> None:
     """Copy what stands above the diagonal below it."""
-    ranges = list(_ranges(len(out), _BLOCK))
-    for index, (a, a_end) in enumerate(ranges):
+    pieces = list(ranges(len(out), _BLOCK))
+    for index, (a, a_end) in enumerate(pieces):
         diagonal = out[a:a_end, a:a_end]
         diagonal.copy_(diagonal.triu() + diagonal.triu(1).mT)
-        for b, b_end in ranges[index + 1 :]:
+        for b, b_end in pieces[index + 1 :]:
             out[b:b_end, a:a_end] = out[a:a_end, b:b_end].mT
