@@ -16,7 +16,7 @@ the same centred predictor.
 from symscape.training._checks import check_stationary
 from symscape.training._fit import Fit, FitStatus, fit
 from symscape.training._model import outputs
-from symscape.training._named import named_function
+from symscape.training._named import model_fingerprint, named_model, named_object
 from symscape.training._optimizer import OptimizerName
 from symscape.training._rate import first_step_rate
 
@@ -27,6 +27,8 @@ __all__ = [
     "check_stationary",
     "first_step_rate",
     "fit",
-    "named_function",
+    "model_fingerprint",
+    "named_model",
+    "named_object",
     "outputs",
 ]

@@ -18,6 +18,7 @@ from symscape.training._optimizer import OptimizerName, make_optimizer
 __all__ = ["first_step_rate"]
 
 _MOST_TRIALS = 200
+_ABOUT = 1.01
 
 
 def first_step_rate(
@@ -33,8 +34,9 @@ def first_step_rate(
     change: float = 0.1,
     seed: int = 0,
 ) -> float:
-    r"""The largest rate :math:`\eta_0/2^k` whose first step changes the predictor by at most
-    ``change`` on every point of its batch.
+    r"""The largest rate whose first step changes the predictor by at most ``change`` on every
+    point of its batch (to a hundredth where F moves in proportion to the rate, else to a factor of
+    two), and ``largest`` at most.
 
     It is the thesis's criterion for the steps of a flow, :math:`\max_\mu|F(w', x_\mu) - F(w,
     x_\mu)| < 0.1`, at the start. For ADAM the rate it finds falls as 1/alpha where alpha is large
@@ -50,7 +52,7 @@ def first_step_rate(
         alpha: of :func:`fit`.
         optimizer: of :func:`fit`.
         batch: of :func:`fit`.
-        largest: :math:`\eta_0`.
+        largest: bound on the rate.
         change: bound on the change of F.
         seed: of :func:`fit`, so that it is the same first step.
 
@@ -75,14 +77,25 @@ def first_step_rate(
     before = f.detach()
     F = before if alpha is None else torch.zeros_like(before)
     f.backward(loss.derivative(F, y[rows]) / (scale * size))
-    for k in range(_MOST_TRIALS):
-        rate = largest * 0.5**k
+
+    def moved(rate: float) -> float:
+        """By how much F moves in a first step of that rate."""
         make_optimizer(optimizer, parameters, rate, alpha).step()
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            moved = scale * float((outputs(trial, x[rows]) - before).abs().max())
-            if moved <= change:  # not so if it is NaN
-                return rate
+            change = scale * float((outputs(trial, x[rows]) - before).abs().max())
             for parameter, value in zip(parameters, start, strict=True):
                 parameter.copy_(value)
-    raise ValueError(f"largest: {largest!r} given, and no rate is small enough for this model")
+        return change
+
+    rate = largest
+    for _ in range(_MOST_TRIALS):
+        found = moved(rate)
+        if found <= change:  # not so if it is NaN
+            break
+        rate /= 2.0
+    else:
+        raise ValueError(f"largest: {largest!r} given, and no rate is small enough for this model")
+    # F moves in proportion where the step is short: the rate in between, if it keeps its promise
+    finer = rate * change / found if found > 0 else rate
+    return finer if rate < finer < largest and moved(finer) <= _ABOUT * change else rate
