@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from symscape.dynamics import CrossEntropy, Hinge, MulticlassHinge, SoftHinge, Square
-from symscape.dynamics._objective import Objective
+from symscape.dynamics._network_objective import NetworkObjective
 from symscape.networks import FullyConnected
 
 LOSSES = [Hinge(), Hinge(1), Hinge(1.5, 0.5), SoftHinge(), CrossEntropy(), Square()]
@@ -34,7 +34,7 @@ def test_loss_gradient_and_counts(loss, alpha, members):
     w0 = torch.stack([net.initial_weights(seed, "pytorch") for seed in range(members)])
     w = w0 + 0.1
     scale = None if alpha is None else torch.full((members,), alpha, dtype=torch.float64)
-    objective = Objective(net, x, y, loss, scale, w0)
+    objective = NetworkObjective(net, x, y, loss, scale, w0)
     measures = objective.evaluate(w)
     gradient = objective.gradient().clone()
     for i in range(members):
@@ -54,7 +54,9 @@ def test_multiclass(loss):
     x, _ = data()
     y = torch.arange(70) % 3
     w0 = net.initial_weights(0, "pytorch")
-    objective = Objective(net, x, y, loss, torch.tensor([2.0], dtype=torch.float64), w0[None])
+    objective = NetworkObjective(
+        net, x, y, loss, torch.tensor([2.0], dtype=torch.float64), w0[None]
+    )
     F, value, expected = reference(net, x, y, loss, 2.0, w0 + 0.1, w0)
     measures = objective.evaluate((w0 + 0.1)[None])
     assert measures.loss[0] == pytest.approx(value.item(), rel=1e-12)
@@ -67,7 +69,9 @@ def test_centered_predictor_starts_at_zero(alpha):
     net = FullyConnected(5, 9, 2, activation="softplus", parametrization="ntp", normalized=True)
     x, y = data()
     w0 = net.initial_weights(0)[None]
-    objective = Objective(net, x, y, SoftHinge(), torch.tensor([alpha], dtype=torch.float64), w0)
+    objective = NetworkObjective(
+        net, x, y, SoftHinge(), torch.tensor([alpha], dtype=torch.float64), w0
+    )
     measures = objective.evaluate(w0)
     assert not measures.predictor.any()
     assert alpha**2 * measures.loss[0] == pytest.approx(1.0000000001030576, rel=1e-12)
@@ -79,7 +83,7 @@ def test_alpha_times_the_initial_gradient_does_not_depend_on_alpha():
     w0 = net.initial_weights(0)[None]
     scaled = []
     for alpha in (1e-3, 1.0, 1e4):
-        objective = Objective(
+        objective = NetworkObjective(
             net, x, y, SoftHinge(), torch.tensor([alpha], dtype=torch.float64), w0
         )
         objective.evaluate(w0)
@@ -92,11 +96,11 @@ def test_gradient_is_that_of_the_unsatisfied_patterns():
     net = FullyConnected(5, 9, 2)
     x, y = data()
     w = net.initial_weights(0, "pytorch", gain=5.0)[None]
-    objective = Objective(net, x, y, Hinge(), None, w)
+    objective = NetworkObjective(net, x, y, Hinge(), None, w)
     measures = objective.evaluate(w)
     unsatisfied = Hinge().unsatisfied(measures.predictor[0], y)
     assert 0 < unsatisfied.sum() < 70
-    part = Objective(net, x[unsatisfied], y[unsatisfied], Hinge(), None, w)
+    part = NetworkObjective(net, x[unsatisfied], y[unsatisfied], Hinge(), None, w)
     part.evaluate(w)
     torch.testing.assert_close(
         objective.gradient() * 70, part.gradient() * int(unsatisfied.sum()), atol=1e-13, rtol=1e-11
@@ -111,8 +115,8 @@ def test_margin_and_last_layer_scale_together():
     matrix, b = net.unpack(scaled)[-1]
     matrix *= 3
     b *= 3
-    small = Objective(net, x, y, Hinge(margin=0.5), None, w[None]).evaluate(w[None])
-    large = Objective(net, x, y, Hinge(margin=1.5), None, w[None]).evaluate(scaled[None])
+    small = NetworkObjective(net, x, y, Hinge(margin=0.5), None, w[None]).evaluate(w[None])
+    large = NetworkObjective(net, x, y, Hinge(margin=1.5), None, w[None]).evaluate(scaled[None])
     assert large.loss[0] == pytest.approx(9 * small.loss[0], rel=1e-13)
     assert large.n_delta == small.n_delta
 
@@ -122,7 +126,7 @@ def test_flow_of_the_outputs_is_the_kernel_flow():
     x, y = data()
     alpha, w0 = 1.7, net.initial_weights(0)
     w = w0 + 0.05
-    objective = Objective(
+    objective = NetworkObjective(
         net, x, y, SoftHinge(), torch.tensor([alpha], dtype=torch.float64), w0[None]
     )
     F = objective.evaluate(w[None]).predictor[0]
@@ -139,5 +143,5 @@ def test_nan_reaches_the_loss(loss, members):
     net = FullyConnected(5, 9, 2)
     x, y = data()
     w = torch.full((members, net.n_parameters), torch.nan, dtype=torch.float64)
-    measures = Objective(net, x, y, loss, None, w).evaluate(w)
+    measures = NetworkObjective(net, x, y, loss, None, w).evaluate(w)
     assert all(value != value for value in measures.loss)

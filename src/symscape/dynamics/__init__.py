@@ -25,6 +25,7 @@ from symscape.dynamics._stepper import Integrator
 from symscape.dynamics._stop import Plateau, Record, Status, Stop
 from symscape.dynamics._tableau import BOGACKI_SHAMPINE, ButcherTableau
 from symscape.dynamics._train import train
+from symscape.dynamics._train_frozen import train_frozen
 
 __all__ = [
     "BOGACKI_SHAMPINE",
@@ -59,5 +60,6 @@ __all__ = [
     "misclassified",
     "train",
     "train_ensemble",
+    "train_frozen",
     "unsatisfied",
 ]

@@ -126,24 +126,25 @@ class _ChebyshevStepper(FlowStepper):
 
     def _measure_curvature(self, products: int) -> None:
         """Power iteration for the largest eigenvalue of the Hessian at w, from gradients."""
-        size = torch.linalg.vector_norm(self.w, dim=-1).tolist()
+        sizes = zip(self.objective.norm(self.w), self._scale, strict=True)
+        slopes = zip(self.measures.loss, self.grad_norm(), strict=True)
+        tiny = torch.finfo(self.w.dtype).tiny
         reach = [
             # loss / |gradient| is how far away zero loss is; a probe beyond it would see the
             # flat region behind a hinge instead of the curvature here
-            min(_PROBE * max(norm, 1e-3), _PROBE_REACH * loss / slope) if slope > 0 else _PROBE
-            for norm, loss, slope in zip(size, self.measures.loss, self.grad_norm(), strict=True)
+            max(min(_PROBE * max(size), _PROBE_REACH * loss / slope), tiny) if slope > 0 else _PROBE
+            for size, (loss, slope) in zip(sizes, slopes, strict=True)
         ]
-        amplitude = self.w.new_tensor(reach).unsqueeze(1)
         direction = self._direction
+        length = self.objective.norm(direction)
         for _ in range(products):
-            norm = torch.linalg.vector_norm(direction, dim=-1, keepdim=True)
-            step = direction * (amplitude / norm.clamp_min(torch.finfo(norm.dtype).tiny))
+            probe = [a / max(b, tiny) for a, b in zip(reach, length, strict=True)]
             self.evaluations += 1
-            self.objective.propagate(self.w + step)
+            self.objective.propagate(self.w + self.column(probe) * direction)
             direction = self.objective.gradient() - self.gradient
-        growth = torch.linalg.vector_norm(direction, dim=-1, keepdim=True) / amplitude
+            length = self.objective.norm(direction)
         self._direction = direction
-        self._curvature = [_SAFETY * value for value in growth.squeeze(-1).tolist()]
+        self._curvature = [_SAFETY * a / b for a, b in zip(length, reach, strict=True)]
 
 
 @lru_cache(maxsize=256)

@@ -146,25 +146,30 @@ class GradientChange:
 
     A trial from w to w' is kept if :math:`\max_\mu|F(w', x_\mu) - F(w, x_\mu)|` < ``max_dout`` and
     :math:`\|g - g'\|^2 / (\|g\|\|g'\|)` < ``max_dgrad`` (0 if a norm vanishes); if both are below
-    half their bound, the next step is 1.1 times longer. A rejected step is divided by 10.
+    the share ``small`` of their bound, the next step is 1.1 times longer. A rejected step is
+    divided by 10.
 
     Args:
         max_dgrad: bound on the relative change of the gradient, > 0.
         max_dout: bound on the change of any output, > 0.
+        small: in (0, 1]; the thesis has a half, and its runs of frozen kernels a tenth.
 
-    Source: Ch. 3, paper I, Section 2.
+    Source: Ch. 3, paper I, Section 2; the growth of steps from the code of the paper.
     """
 
     max_dgrad: float = 1e-4
     max_dout: float = 0.1
+    small: float = 0.5
 
     def __post_init__(self) -> None:
         check_positive("max_dgrad", self.max_dgrad)
         check_positive("max_dout", self.max_dout)
+        if not 0 < self.small <= 1:
+            raise ValueError(f"small: {self.small!r} given; allowed: a number in (0, 1]")
 
     def decide(self, dt: float, dgrad: float, dout: float) -> Decision:
         """The verdict on a step of length ``dt``."""
         if not (dgrad < self.max_dgrad and dout < self.max_dout):
             return Decision(False, dt / 10.0)
-        small = dgrad < 0.5 * self.max_dgrad and dout < 0.5 * self.max_dout
+        small = dgrad < self.small * self.max_dgrad and dout < self.small * self.max_dout
         return Decision(True, 1.1 * dt if small else dt)

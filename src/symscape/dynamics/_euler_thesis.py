@@ -34,6 +34,8 @@ class EulerThesis:
         max_dgrad: bound on the relative change of the gradient by one step.
         max_dout: bound on the change of any output by one step.
         first_step: first step to try.
+        small: share of both bounds below which the next step is longer; a tenth in the thesis's
+            runs of frozen kernels.
         tau: memory time > 0, or None for none.
         memory_fraction: :math:`\tau/t` > 0, or None; excludes ``tau``.
 
@@ -45,6 +47,7 @@ class EulerThesis:
     first_step: float = 1.0
     tau: float | None = None
     memory_fraction: float | None = None
+    small: float = 0.5
 
     def __post_init__(self) -> None:
         _ = self.controller
@@ -58,7 +61,7 @@ class EulerThesis:
     @property
     def controller(self) -> GradientChange:
         """The accept and reject rules."""
-        return GradientChange(self.max_dgrad, self.max_dout)
+        return GradientChange(self.max_dgrad, self.max_dout, self.small)
 
     def start(self, objective: Objective, w: Tensor, max_time: float) -> Stepper:
         """See :class:`Integrator`."""
@@ -85,6 +88,7 @@ class _EulerStepper(Stepper):
         self._config, self._controller = config, config.controller
         self._measures = self.evaluate(self.w)
         self.gradient = objective.gradient().clone()
+        self._slope = objective.norm(self.gradient)
         self._velocity = torch.zeros_like(self.w)
         self._dt = [config.first_step] * objective.members
 
@@ -100,7 +104,9 @@ class _EulerStepper(Stepper):
         gradient = self.objective.gradient().clone()
         change = measures.predictor - self.measures.predictor
         dout = change.abs().flatten(1).amax(1).tolist()
-        dgrad = _relative_change(self.gradient, gradient)
+        slope = self.objective.norm(gradient)
+        jump = self.objective.norm(gradient - self.gradient)
+        dgrad = [_relative_change(*norms) for norms in zip(jump, self._slope, slope, strict=True)]
         decisions = [self._controller.decide(*z) for z in zip(dt, dgrad, dout, strict=True)]
         accept = [decision.accept for decision in decisions]
         self.w = choose(accept, w, self.w)
@@ -111,6 +117,7 @@ class _EulerStepper(Stepper):
             cut = decision.accept and dt[member] < self._dt[member]
             self._dt[member] = self._dt[member] if cut else decision.dt
             if decision.accept:
+                self._slope[member] = slope[member]
                 self.steps[member] += 1
                 self.time[member] = self.max_time if cut else self.time[member] + dt[member]
 
@@ -118,8 +125,6 @@ class _EulerStepper(Stepper):
         return self.time[member] + self._dt[member] == self.time[member]
 
 
-def _relative_change(gradient: Tensor, new: Tensor) -> list[float]:
-    """|g - g'|^2 / (|g| |g'|), 0 where a norm vanishes."""
-    norms = torch.linalg.vector_norm(gradient, dim=-1) * torch.linalg.vector_norm(new, dim=-1)
-    change = (gradient - new).square().sum(-1) / norms
-    return torch.where(norms == 0, torch.zeros_like(change), change).tolist()
+def _relative_change(jump: float, norm: float, new: float) -> float:
+    """|g - g'|^2 / (|g| |g'|) from the three norms, 0 where one of the last two vanishes."""
+    return jump * jump / (norm * new) if norm * new != 0 else 0.0

@@ -6,12 +6,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from symscape.dynamics._controllers import Decision, ErrorPerStep, FixedStep
 from symscape.dynamics._objective import Measures, Objective
-from symscape.dynamics._stepper import Located, Stepper, choose, choose_measures
+from symscape.dynamics._stepper import Excess, Located, Stepper, choose, choose_measures
 
 __all__ = ["FlowStepper", "Trial", "first_satisfied", "hermite"]
 
@@ -60,15 +59,14 @@ class FlowStepper(Stepper):
     ) -> None:
         super().__init__(objective, w, max_time)
         self._order, self._controller = order, controller
-        # weights that are all zero have no scale: their error counts as it is
-        self._weight_norm = [norm or 1.0 for norm in torch.linalg.vector_norm(w, dim=-1).tolist()]
+        self._scale = objective.scale(w)
         self._measures = self.evaluate(self.w)
         self.gradient = objective.gradient().clone()
         if isinstance(controller, FixedStep):
             self._dt = [controller.dt] * objective.members
         else:
-            norms = zip(self._weight_norm, self.grad_norm(), strict=True)
-            self._dt = [controller.initial_step(weight, slope) for weight, slope in norms]
+            norms = zip(self._scale, self.grad_norm(), strict=True)
+            self._dt = [controller.initial_step(scale, slope) for scale, slope in norms]
         self._previous_error = [1.0] * objective.members
         # the last step kept: (w, gradient) where it started, and its length
         self._from_w, self._from_gradient = self.w, self.gradient
@@ -86,7 +84,7 @@ class FlowStepper(Stepper):
     def stalled(self, member: int) -> bool:
         return self.time[member] + self._dt[member] == self.time[member]
 
-    def locate_zero_loss(self, member: int) -> Located | None:
+    def locate(self, member: int, excess: Excess) -> Located | None:
         length = self._length[member]
         if length == 0.0:
             return None
@@ -95,16 +93,12 @@ class FlowStepper(Stepper):
         slopes = (-self._from_gradient[row], -self.gradient[row])
         objective = self.objective.select([member])
 
-        def excess(theta: float) -> tuple[float, Tensor]:
-            w = hermite(theta, length, ends, slopes)
-            predictor = objective.predictor(w)
-            return float(objective.loss.delta(predictor, objective.y).max()), w
+        def at(theta: float) -> tuple[Tensor, Measures]:
+            w = ends[1] if theta == 1.0 else hermite(theta, length, ends, slopes)
+            return w, objective.evaluate(w)
 
-        theta = first_satisfied(lambda theta: excess(theta)[0])
-        w = ends[1] if theta == 1.0 else excess(theta)[1]
-        measures = objective.evaluate(w)
-        if measures.n_delta[0] > 0:
-            return None
+        theta = first_satisfied(lambda theta: excess(objective, at(theta)[1]))
+        w, measures = at(theta)
         return w, self.time[member] - (1.0 - theta) * length, measures
 
     def _decide(self, dt: list[float], trial: Trial) -> list[Decision]:
@@ -132,8 +126,8 @@ class FlowStepper(Stepper):
     def _errors(self, space: str, trial: Trial) -> list[float]:
         """The size of each member's error, to be compared with the tolerance."""
         if space != "outputs":
-            norms = torch.linalg.vector_norm(trial.error, dim=-1).tolist()
-            weights = [norm / size for norm, size in zip(norms, self._weight_norm, strict=True)]
+            norms = self.objective.norm(trial.error)
+            weights = [norm / scale for norm, scale in zip(norms, self._scale, strict=True)]
         if space != "weights":
             self.evaluations += 1
             without = self.objective.predictor(trial.w - trial.error)

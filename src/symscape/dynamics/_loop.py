@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
-from torch import Tensor
 
-from symscape.dynamics._objective import Objective
+from symscape.dynamics._objective import Measures, Objective
+from symscape.dynamics._observables import Observer
 from symscape.dynamics._result import Snapshot, TrainResult
-from symscape.dynamics._stepper import Stepper
+from symscape.dynamics._stepper import Located, Stepper
 from symscape.dynamics._stop import Record, Status, Stop
 
 __all__ = ["run"]
@@ -32,7 +32,9 @@ class _Member:
     window_loss: float = math.inf
 
 
-def run(stepper: Stepper, stop: Stop, record: Record, test: Objective | None) -> list[TrainResult]:
+def run(
+    stepper: Stepper, stop: Stop, record: Record, test: Objective | None = None
+) -> list[TrainResult]:
     """Run every member of ``stepper`` to its end.
 
     Args:
@@ -57,8 +59,11 @@ class _Loop:
     def __init__(
         self, stepper: Stepper, stop: Stop, record: Record, test: Objective | None
     ) -> None:
-        self.stepper, self.stop, self.test = stepper, stop, test
+        self.stepper, self.stop, self.record = stepper, stop, record
         self.iteration = 0
+        self.observer = Observer(
+            record.observables, stepper.objective, test, stepper.network_weights()
+        )
         levels = sorted(record.loss_levels, reverse=True)
         count = stepper.objective.members
         self.members = [_Member(index, levels=list(levels)) for index in range(count)]
@@ -83,7 +88,7 @@ class _Loop:
         for position, member in enumerate(self.members):
             loss, n_delta = losses[position], counts[position]
             if member.levels and loss <= member.levels[0]:
-                self._keep_weights(position, loss, n_delta)
+                self._keep_weights(position, loss)
             status = self._status(position, loss, n_delta, late)
             if status is not None:
                 ended[position] = status
@@ -114,19 +119,40 @@ class _Loop:
             member.window_start, member.window_loss = steps, loss
         return None
 
-    def _keep_weights(self, position: int, loss: float, n_delta: int) -> None:
+    def _keep_weights(self, position: int, loss: float) -> None:
         member, stepper = self.members[position], self.stepper
-        w = stepper.network_weights()[position].clone()
-        while member.levels and loss <= member.levels[0]:
-            snapshot = Snapshot(
-                member.levels.pop(0),
-                stepper.steps[position],
-                stepper.time[position],
-                loss,
-                n_delta,
-                w,
-            )
-            member.snapshots.append(snapshot)
+        levels = [level for level in member.levels if loss <= level]
+        del member.levels[: len(levels)]
+        for level in levels:
+
+            def above(objective: Objective, measures: Measures, level: float = level) -> float:
+                return objective.per_pattern(measures)[0] - level
+
+            located = stepper.locate(position, above)
+            w, time, measures = self._state(position) if located is None else located
+            if located is not None:
+                loss = stepper.objective.select([position]).per_pattern(measures)[0]
+            steps, n_delta = stepper.steps[position], measures.n_delta[0]
+            member.snapshots.append(Snapshot(level, steps, time, loss, n_delta, w[0]))
+
+    def _state(self, position: int) -> Located:
+        """The present parameters, time and measures of one member."""
+        stepper = self.stepper
+        w = stepper.network_weights()[position : position + 1].clone()
+        return w, stepper.time[position], stepper.measures.select([position])
+
+    def _where_it_ended(self, position: int, status: Status) -> Located:
+        """The state of a member that ended: where its last constraint was satisfied, if it was."""
+        stepper, state = self.stepper, self._state(position)
+        if status != "converged" or state[2].n_delta[0] > 0:
+            return state
+
+        def unsatisfied(objective: Objective, measures: Measures) -> float:
+            return float(objective.loss.delta(measures.predictor, objective.y).max())
+
+        located = stepper.locate(position, unsatisfied)
+        # losses have constraints that hold only beyond delta = 0
+        return state if located is None or located[2].n_delta[0] > 0 else located
 
     def _write_lines(self, positions: list[int]) -> None:
         """One line of history for each of these members, at their present state."""
@@ -140,9 +166,8 @@ class _Loop:
             measures.n_delta,
             measures.misclassified,
             stepper.grad_norm(),
+            *self.observer.columns(stepper.network_weights(), measures),
         ]
-        if self.test is not None:
-            columns.append(_error(self.test, stepper.network_weights()))
         for position in positions:
             self.members[position].lines.append(tuple(column[position] for column in columns))
 
@@ -156,32 +181,20 @@ class _Loop:
         self.members = [self.members[position] for position in left]
         if left:
             self.stepper.keep(left)
-            if self.test is not None:
-                self.test = self.test.select(left)
+            self.observer.keep(left, self.stepper.objective)
         self._last = perf_counter()
 
     def _result(self, position: int, status: Status) -> TrainResult:
         stepper, member = self.stepper, self.members[position]
-        w = stepper.network_weights()[position : position + 1].clone()
-        time, where, measures = stepper.time[position], position, stepper.measures
-        converged = status == "converged" and measures.n_delta[position] == 0
-        located = stepper.locate_zero_loss(position) if converged else None
-        if located is not None:
-            (w, time, measures), where = located, 0
-        test = None if self.test is None else self.test.select([position])
-        error = math.nan if test is None else _error(test, w)[0]
-        numbers = (
-            measures.loss[where],
-            measures.n_delta[where],
-            measures.misclassified[where],
-            stepper.grad_norm()[position],
-        )
-        line = (stepper.steps[position], time, *numbers)
-        member.lines.append(line if test is None else (*line, error))
-        columns = _COLUMNS if test is None else (*_COLUMNS, "test_error")
+        w, time, measures = self._where_it_ended(position, status)
+        loss, n_delta = measures.loss[0], measures.n_delta[0]
+        misclassified, grad_norm = measures.misclassified[0], stepper.grad_norm()[position]
+        numbers = (stepper.steps[position], time, loss, n_delta, misclassified, grad_norm)
+        observed = [column[0] for column in self.observer.of(position).columns(w, measures)]
+        member.lines.append((*numbers, *observed))
         table = [np.array(column) for column in zip(*member.lines, strict=True)]
-        history = dict(zip(columns, table, strict=True))
-        loss, n_delta, misclassified, grad_norm = numbers
+        history = dict(zip((*_COLUMNS, *self.observer.names), table, strict=True))
+        errors = history.get("test_error")
         return TrainResult(
             w=w[0],
             status=status,
@@ -194,14 +207,9 @@ class _Loop:
             misclassified=misclassified,
             grad_norm=grad_norm,
             forced=stepper.forced[position],
-            test_error=error,
-            best_test_error=math.nan if test is None else float(history["test_error"].min()),
+            test_error=math.nan if errors is None else float(errors[-1]),
+            best_test_error=math.nan if errors is None else float(errors.min()),
             history=history,
             snapshots=tuple(member.snapshots),
+            loss_levels=tuple(self.record.loss_levels),
         )
-
-
-def _error(test: Objective, w: Tensor) -> list[float]:
-    """Fraction of misclassified test patterns of each member."""
-    wrong = test.loss.misclassified(test.predictor(w), test.y)
-    return wrong.double().mean(-1).tolist()

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from symscape._arguments import integer
 from symscape.dynamics._losses import Loss
-from symscape.dynamics._objective import Measures, Objective
+from symscape.dynamics._network_objective import NetworkObjective
+from symscape.dynamics._objective import Measures
 from symscape.dynamics._result import TrainResult
 from symscape.dynamics._stop import Plateau, Record, Status
 from symscape.dynamics._train import check_problem
@@ -110,7 +111,7 @@ class _Descent:
         plateau: Plateau | None,
     ) -> None:
         self._start = perf_counter()
-        self._objective = Objective(net, x, y, loss, None, w0.detach().unsqueeze(0))
+        self._objective = NetworkObjective(net, x, y, loss, None, w0.detach().unsqueeze(0))
         self._rest, self._loss_below, self._plateau = rest, loss_below, plateau
         self._window = (0, math.inf)
         self._schedule = record.steps()

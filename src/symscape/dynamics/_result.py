@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, overload
@@ -9,6 +10,7 @@ from typing import Literal, overload
 import numpy as np
 from torch import Tensor
 
+from symscape._arguments import refused
 from symscape.dynamics._stop import Status
 
 __all__ = ["EnsembleResult", "Snapshot", "Strategy", "TrainResult"]
@@ -18,9 +20,11 @@ Strategy = Literal["loop", "processes", "batched"]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The weights at the first step whose loss was at or below ``level``.
+    """The weights where the loss first fell to ``level``.
 
-    With alpha, both are alpha^2 times the loss.
+    Flows are located inside the step, so that ``loss`` and ``time`` are those of the crossing;
+    other methods give the first step at or below the level. With alpha, ``level`` and ``loss`` are
+    alpha^2 times the loss.
     """
 
     level: float
@@ -53,9 +57,10 @@ class TrainResult:
             reached its minimum.
         test_error: final fraction of misclassified test patterns; NaN without a test set.
         best_test_error: its minimum over the recorded steps.
-        history: arrays of equal length: step, time, loss, n_delta, misclassified, grad_norm, and
-            test_error where there is a test set.
+        history: arrays of equal length: step, time, loss, n_delta, misclassified, grad_norm,
+            test_error where there is a test set, and the observables of the :class:`Record`.
         snapshots: the weights kept at given losses.
+        loss_levels: the losses that were asked for.
     """
 
     w: Tensor
@@ -73,6 +78,24 @@ class TrainResult:
     best_test_error: float = float("nan")
     history: dict[str, np.ndarray] = field(default_factory=dict)
     snapshots: tuple[Snapshot, ...] = ()
+    loss_levels: tuple[float, ...] = ()
+
+    def time_at_loss(self, level: float = 0.5) -> float:
+        r"""Flow time at which the loss first fell to ``level``; with alpha, alpha^2 times the loss.
+
+        The thesis's :math:`t_{\mathcal L/2}` is that of one half, the initial loss being 1. NaN if
+        the run ended before.
+
+        Raises:
+            ValueError: the level was not one of ``Record.loss_levels``.
+
+        Source: Ch. 3, paper I, Section 5.
+        """
+        if level not in self.loss_levels:
+            recorded = ", ".join(map(str, self.loss_levels)) or "none was recorded"
+            raise refused("level", level, f"one of Record.loss_levels ({recorded})")
+        times = [kept.time for kept in self.snapshots if kept.level == level]
+        return times[0] if times else math.nan
 
     def raise_if_diverged(self) -> None:
         """Raise FloatingPointError, naming the step, if the run diverged."""

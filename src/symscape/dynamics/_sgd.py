@@ -10,6 +10,7 @@ from torch import Tensor
 from symscape._arguments import integer_fields
 from symscape.dynamics._batch_network import BatchNetwork, CompiledBatchNetwork
 from symscape.dynamics._first_order import check_positive, count_step
+from symscape.dynamics._network_objective import NetworkObjective
 from symscape.dynamics._objective import Measures, Objective
 from symscape.dynamics._stepper import Stepper
 
@@ -67,8 +68,11 @@ class SGD:
         """See :class:`Integrator`.
 
         Raises:
-            ValueError: a batch larger than the training set, or ``batch_norm`` without biases.
+            ValueError: no network, a batch larger than the training set, or ``batch_norm`` without
+                biases or with layers of different widths.
         """
+        if not isinstance(objective, NetworkObjective):
+            raise ValueError("SGD: given without a network; allowed: to train networks")
         if self.batch > objective.P:
             raise ValueError(f"batch: {self.batch} given; allowed: at most P = {objective.P}")
         if self.batch_norm and not objective.net.bias:
@@ -86,7 +90,11 @@ class SGD:
 
 
 class _StochasticStepper(Stepper):
-    def __init__(self, config: SGD, objective: Objective, w: Tensor, max_time: float) -> None:
+    objective: NetworkObjective
+
+    def __init__(
+        self, config: SGD, objective: NetworkObjective, w: Tensor, max_time: float
+    ) -> None:
         self._network = _network(config, objective, w)
         super().__init__(objective, self._network.extend(w), max_time)
         self._config = config
@@ -137,7 +145,7 @@ class _StochasticStepper(Stepper):
         return torch.stack(orders).to(self.w.device)
 
 
-def _network(config: SGD, objective: Objective, w: Tensor) -> BatchNetwork:
+def _network(config: SGD, objective: NetworkObjective, w: Tensor) -> BatchNetwork:
     net = objective.net
     compiled = isinstance(net.activation, str) and len(w) == 1 and w.device.type == "cpu"
     if compiled and w.dtype in (torch.float32, torch.float64):

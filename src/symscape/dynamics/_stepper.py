@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import torch
@@ -10,11 +11,12 @@ from torch import Tensor
 
 from symscape.dynamics._objective import Measures, Objective
 
-__all__ = ["Integrator", "Located", "Stepper"]
+__all__ = ["Excess", "Integrator", "Located", "Stepper"]
 
 _Number = TypeVar("_Number", int, float)
 
 Located = tuple[Tensor, float, Measures]
+Excess = Callable[[Objective, Measures], float]
 
 
 class Integrator(Protocol):
@@ -75,8 +77,8 @@ class Stepper:
         """Whether the member's step no longer changes its time."""
         return False
 
-    def locate_zero_loss(self, member: int) -> Located | None:
-        """Where inside the member's last step its last constraint was satisfied.
+    def locate(self, member: int, excess: Excess) -> Located | None:
+        """Where inside the member's last step ``excess`` fell to zero.
 
         The parameters (1, n_parameters), the time and the measures (of one member) there;
         None for methods whose steps have no inside.
@@ -91,7 +93,7 @@ class Stepper:
         """Norm of the last known gradient of each member; NaN before the first."""
         if self.gradient is None:
             return [math.nan] * len(self.steps)
-        return torch.linalg.vector_norm(self.gradient, dim=-1).tolist()
+        return self.objective.norm(self.gradient)
 
     def keep(self, members: list[int]) -> None:
         """Go on with some of the members only."""

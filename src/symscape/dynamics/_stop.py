@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from symscape._arguments import integer_fields
+from symscape._arguments import integer_fields, refused
 
-__all__ = ["Plateau", "Record", "Status", "Stop"]
+__all__ = ["Observable", "Plateau", "Record", "Status", "Stop"]
 
 Status = Literal["converged", "stalled", "out_of_budget", "diverged"]
+Observable = Literal["displacement", "output_norm", "predictor_norm"]
 
 
 @dataclass(frozen=True)
@@ -69,25 +70,38 @@ class Stop:
 
 @dataclass(frozen=True)
 class Record:
-    """When a run writes a line of its history, and at which losses it keeps its weights.
+    r"""When a run writes a line of its history, what else it says, and at which losses the weights
+    are kept.
 
-    Step 0 and the last step are always recorded.
+    Step 0 and the last step are always recorded. Observables are computed at recorded steps only:
+
+    ================== ====================================================================
+    ``displacement``   :math:`\|w - w_0\| / \|w_0\|`; networks only
+    ``output_norm``    root mean square of f over the training set, and ``test_output_norm``
+                       over the test set if there is one
+    ``predictor_norm`` the two of the predictor F (f itself without alpha), likewise
+    ================== ====================================================================
 
     Args:
         per_decade: steps per factor of ten, logarithmically spaced; 0 for none.
         every: also every so many steps, or None.
-        loss_levels: the weights are kept at the first step with a loss (with alpha: alpha^2 times
-            the loss) at or below each level (see ``TrainResult.snapshots``).
+        loss_levels: the weights are kept where the loss (with alpha: alpha^2 times the loss) first
+            falls to each level (see :class:`Snapshot`).
+        observables: names of further columns of the history.
     """
 
     per_decade: int = 20
     every: int | None = 1000
     loss_levels: tuple[float, ...] = ()
+    observables: tuple[Observable, ...] = ()
 
     def __post_init__(self) -> None:
         integer_fields(self, per_decade=0)
         if self.every is not None:
             integer_fields(self, every=1)
+        for name in self.observables:
+            if name not in get_args(Observable):
+                raise refused("observables", name, ", ".join(get_args(Observable)))
 
     def steps(self) -> Iterator[float]:
         """The steps to record, increasing, without end (infinity once there are no more)."""

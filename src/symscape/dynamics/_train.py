@@ -10,7 +10,7 @@ from torch import Tensor
 from symscape.dynamics._labels import check_labels
 from symscape.dynamics._loop import run
 from symscape.dynamics._losses import Loss
-from symscape.dynamics._objective import Objective
+from symscape.dynamics._network_objective import NetworkObjective
 from symscape.dynamics._result import TrainResult
 from symscape.dynamics._stepper import Integrator
 from symscape.dynamics._stop import Record, Stop
@@ -86,7 +86,7 @@ def run_members(
     stop, record = stop or Stop(), record or Record()
     w0 = w0.detach()
     with torch.no_grad():
-        objective = Objective(net, x, y, loss, alpha, w0)
+        objective = NetworkObjective(net, x, y, loss, alpha, w0)
         on_test = None if test is None else objective.on(*test, w0)
         max_time = math.inf if stop.max_time is None else stop.max_time
         stepper = integrator.start(objective, w0, max_time)
