@@ -1,11 +1,26 @@
 """Losses, integrators and training loops for one network or an ensemble of them."""
 
+from symscape.dynamics._boundary import (
+    BoundaryDistance,
+    LineSearch,
+    boundary_distance,
+    line_search,
+)
 from symscape.dynamics._chebyshev import Chebyshev
 from symscape.dynamics._controllers import ErrorPerStep, FixedStep, GradientChange
 from symscape.dynamics._ensemble import train_ensemble
+from symscape.dynamics._ensemble_statistics import (
+    EnsembleStatistics,
+    ensemble_statistics,
+    subset_errors,
+)
 from symscape.dynamics._euler_thesis import EulerThesis
 from symscape.dynamics._fire import Fire
 from symscape.dynamics._first_order import Adam, GradientDescent
+from symscape.dynamics._input_gradients import (
+    input_gradient_norm,
+    input_gradients,
+)
 from symscape.dynamics._labels import check_labels, check_signs
 from symscape.dynamics._losses import (
     CrossEntropy,
@@ -18,6 +33,11 @@ from symscape.dynamics._losses import (
     unsatisfied,
 )
 from symscape.dynamics._minimize import minimize
+from symscape.dynamics._observed import (
+    displacement,
+    output_norm,
+    preactivation_speed,
+)
 from symscape.dynamics._result import EnsembleResult, Snapshot, TrainResult
 from symscape.dynamics._runge_kutta import RungeKutta
 from symscape.dynamics._sgd import SGD
@@ -31,10 +51,12 @@ __all__ = [
     "BOGACKI_SHAMPINE",
     "SGD",
     "Adam",
+    "BoundaryDistance",
     "ButcherTableau",
     "Chebyshev",
     "CrossEntropy",
     "EnsembleResult",
+    "EnsembleStatistics",
     "ErrorPerStep",
     "EulerThesis",
     "Fire",
@@ -43,6 +65,7 @@ __all__ = [
     "GradientDescent",
     "Hinge",
     "Integrator",
+    "LineSearch",
     "Loss",
     "MulticlassHinge",
     "Plateau",
@@ -54,10 +77,19 @@ __all__ = [
     "Status",
     "Stop",
     "TrainResult",
+    "boundary_distance",
     "check_labels",
     "check_signs",
+    "displacement",
+    "ensemble_statistics",
+    "input_gradient_norm",
+    "input_gradients",
+    "line_search",
     "minimize",
     "misclassified",
+    "output_norm",
+    "preactivation_speed",
+    "subset_errors",
     "train",
     "train_ensemble",
     "train_frozen",
