@@ -13,6 +13,7 @@ from symscape.kernels._exponents import (
     spectral_exponent,
 )
 from symscape.kernels._gram import Factor, factorize
+from symscape.kernels._infinite import InfiniteKernels, infinite_kernels
 from symscape.kernels._iterative import IterativeSolution, solve_iterative
 from symscape.kernels._kernel import Kernel, gaussian, laplace, matern, named, square_distances
 from symscape.kernels._kernel_observables import (
@@ -41,6 +42,15 @@ from symscape.kernels._random_features import (
     relu,
     simulate_random_features,
 )
+from symscape.kernels._regime import (
+    CROSSOVER,
+    KernelMotion,
+    LearningRegime,
+    Regime,
+    kernel_motion,
+    learning_regime,
+    regime,
+)
 from symscape.kernels._regression import (
     LearningCurves,
     Predictions,
@@ -62,19 +72,24 @@ from symscape.kernels._sphere import sphere_modes
 from symscape.kernels._svm import MarginMachine, margin_machine
 
 __all__ = [
+    "CROSSOVER",
     "Domain",
     "EffectiveDimension",
     "Factor",
     "GramSpectrum",
+    "InfiniteKernels",
     "IterativeSolution",
     "Kernel",
+    "KernelMotion",
     "KernelPCA",
     "Lattice",
     "LearningCurves",
+    "LearningRegime",
     "MarginMachine",
     "Modes",
     "Moments",
     "Predictions",
+    "Regime",
     "Target",
     "TeacherErrors",
     "activation_moments",
@@ -89,7 +104,9 @@ __all__ = [
     "gaussian",
     "gram_spectrum",
     "in_rkhs",
+    "infinite_kernels",
     "kernel_change",
+    "kernel_motion",
     "kernel_norm",
     "kernel_pca",
     "laplace",
@@ -97,6 +114,7 @@ __all__ = [
     "leading_eigenvalues",
     "learning_curves",
     "learning_exponent",
+    "learning_regime",
     "margin_machine",
     "matern",
     "mutual_information",
@@ -106,6 +124,7 @@ __all__ = [
     "on_torus",
     "power_law_modes",
     "random_points",
+    "regime",
     "relu",
     "sample_field",
     "self_consistent_curve",

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from torch import Tensor
 
-__all__ = ["Dense", "Features", "Outer", "Positions", "Source", "gram", "ranges"]
+__all__ = ["Dense", "Features", "Outer", "Positions", "Source", "gram", "mirror", "ranges"]
 
 # points along one side of the blocks that matrix products work on: their temporaries stay in the
 # cache, and the half of a symmetric matrix that is left out is nearly a half (measured)
@@ -162,7 +162,7 @@ def gram(source: Source, x1: Tensor, x2: Tensor | None, like: Tensor, memory: in
             del others
         del mine
     if x2 is None:
-        _mirror(out)
+        mirror(out)
     return out
 
 
@@ -207,7 +207,7 @@ def _add_symmetric(features: Sequence[Features], out: Tensor, r: int) -> None:
                 each.rows(a, a_end).add_gram(each.rows(b, b_end), block)
 
 
-def _mirror(out: Tensor) -> None:
+def mirror(out: Tensor) -> None:
     """Copy what stands above the diagonal below it."""
     pieces = list(ranges(len(out), _BLOCK))
     for index, (a, a_end) in enumerate(pieces):

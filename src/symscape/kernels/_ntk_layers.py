@@ -210,16 +210,13 @@ def _patches(module: Any, x: Tensor) -> Tensor:
     mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
     if any(module._reversed_padding_repeated_twice):
         x = F.pad(x, module._reversed_padding_repeated_twice, mode=mode)
-    kernel, stride, dilation = module.kernel_size, module.stride, module.dilation
-    if len(kernel) < 3:
-        one = (1,) * (2 - len(kernel))
-        x = x.unsqueeze(2) if one else x
-        return F.unfold(x, one + kernel, one + dilation, 0, one + stride)
-    for axis, (k, s, d) in enumerate(zip(kernel, stride, dilation)):
+    dimensions = len(module.kernel_size)
+    geometry = zip(module.kernel_size, module.stride, module.dilation, strict=True)
+    for axis, (k, s, d) in enumerate(geometry):
         x = x.unfold(axis + 2, d * (k - 1) + 1, s)[..., ::d]
-    dimensions = len(kernel)
     positions = range(2, 2 + dimensions)
     offsets = range(2 + dimensions, 2 + 2 * dimensions)
+    # copied by this view, which is faster than torch's unfold of two dimensions (measured)
     return x.permute(0, 1, *offsets, *positions).flatten(2 + dimensions).flatten(1, -2)
 
 
