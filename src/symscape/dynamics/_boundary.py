@@ -39,7 +39,9 @@ class LineSearch(NamedTuple):
 
 
 def boundary_distance(f: Tensor, f_bar: Tensor, gradient_norm: Tensor) -> BoundaryDistance:
-    r"""The distance between :math:`f = 0` and :math:`\bar f = 0`, to first order in their difference.
+    r"""The distance between the boundaries :math:`f = 0` and :math:`\bar f = 0`.
+
+    To first order in the difference,
 
     .. math::
         \delta = \Big\langle\frac{|f - \bar f|}{\|\nabla f\|}\Big\rangle_{f\bar f < 0}, \qquad

@@ -60,8 +60,8 @@ def preactivation_speed(
         \Big(\frac1P\sum_\mu\frac1h\sum_i \dot{\tilde z}^l_i(x_\mu)^2\Big)^{1/2}, \qquad
         \dot w = -\nabla\mathcal L(w_0),
 
-    with the exact derivative of the preactivations along :math:`\dot w`, by forward
-    differentiation.
+    with the exact derivative of the preactivations along :math:`\dot w`, which goes through the
+    layers with :math:`\dot{\tilde z}^{l+1} = \lambda(\dot W z^l + W \dot z^l) + \dot b`.
 
     Args:
         net: the architecture, with L >= 1.
@@ -90,5 +90,20 @@ def preactivation_speed(
         objective = NetworkObjective(net, x, y, loss, scale, members)
         objective.evaluate(members)
         velocity = -objective.gradient()[0]
-    _, speeds = torch.func.jvp(lambda w: net.preactivations(w, x), (members[0],), (velocity,))
-    return torch.stack([speed.square().mean().sqrt() for speed in speeds])
+        return torch.stack([a.square().mean().sqrt() for a in _moving(net, w0, velocity, x)])
+
+
+def _moving(net: FullyConnected, w: Tensor, velocity: Tensor, x: Tensor) -> list[Tensor]:
+    """The derivatives of the L preactivations along a velocity of the weights, (h, P) each."""
+    layers = zip(net.unpack(w), net.unpack(velocity), net.prefactors, strict=True)
+    preactivations = net.preactivations(w, x)
+    z, z_dot, moving = x.mT, torch.zeros_like(x.mT), []
+    for ((W, _), (W_dot, b_dot), prefactor), a in zip(
+        layers, net.preactivations(w, x), strict=False
+    ):
+        a_dot = prefactor * (W_dot @ z + W @ z_dot)
+        if b_dot is not None:
+            a_dot = a_dot + b_dot.unsqueeze(-1)
+        moving.append(a_dot)
+        z, z_dot = net.phi.f(a.mT), net.phi.df(a.mT) * a_dot
+    return moving
