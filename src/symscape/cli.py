@@ -368,7 +368,11 @@ def _status(summaries: Sequence[RunSummary]) -> int:
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    def plain(thing: Any) -> Any:
+        is_record = dataclasses.is_dataclass(thing) and not isinstance(thing, type)
+        return dataclasses.asdict(thing) if is_record else str(thing)
+
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=plain))
 
 
 # -- data --------------------------------------------------------------------------------------
@@ -485,6 +489,127 @@ def stability(
     print(f"{R.images} images of {found.data}, c = {c}, displacement {delta:g} pixels")
     print(f"It is {found.place}.")
     print(f"By the thesis's law a test error of about {found.expected_error:.2g} on CIFAR-10.")
+
+
+# -- regime ------------------------------------------------------------------------------------
+
+
+@app.command()
+def regime(
+    model: Annotated[
+        str, typer.Option("--model", metavar="MODULE:FUNCTION", help="Returns a torch module.")
+    ],
+    data: Annotated[
+        str, typer.Option("--data", metavar="NAME", help="Images: mnist, cifar10, ...")
+    ] = "auto",
+    alpha: Annotated[
+        str | None,
+        typer.Option("--alpha", metavar="A,B,...", help="Scales of the predictor, increasing."),
+    ] = None,
+    at: Annotated[
+        float, typer.Option("--at", help="The scale at which the network stands; 1: as it is.")
+    ] = 1.0,
+    seeds: Annotated[int | None, typer.Option("--seeds", help="Trainings per scale.")] = None,
+    size: Annotated[int | None, typer.Option("--points", help="Training images.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a parameter; may be repeated."),
+    ] = None,
+    profile: ProfileOption = "quick",
+    workers: WorkersOption = None,
+    dask: DaskOption = None,
+    in_process: InProcessOption = False,
+    store: StoreOption = DEFAULT_STORE,
+    out: OutOption = Path(DEFAULT_REPORT),
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether a classifier learns features or trains lazily.
+
+    It is trained with the predictor alpha (f - f0) at several scales alpha, and it is measured how
+    far its tangent kernel moves. The function may have arguments shape (channels, rows, columns),
+    classes, seed and width; it returns a module with one output (even or odd class), or one for
+    each class. The command can be interrupted: the same one goes on from there.
+
+    \b
+    Examples:
+      symscape regime --model nets:build --data mnist
+      symscape regime --model nets:build --data cifar10 --alpha 0.1,1,10,100 --seeds 5 --points 1000
+    """
+    from symscape.lab import Job
+
+    sys.path.insert(0, "")
+    [experiment] = _chosen(["regimes-own-network"])
+    given = {"alphas": _numbers("--alpha", alpha), "seeds": seeds, "P": size}
+    overrides = {"models": [model], "data": data, **_overrides(settings or [])}
+    overrides |= {name: value for name, value in given.items() if value is not None}
+    p: Any = experiment.parameters(profile, overrides)
+    if not p.alphas[0] <= at <= p.alphas[-1]:
+        raise InputError(
+            f"--at {at:g} is outside the scales, {p.alphas[0]:g} to {p.alphas[-1]:g}: give --alpha "
+            f"with scales on both sides of it."
+        )
+    with _input_errors():
+        list(experiment.points(p))  # all that can be said before the long work
+    executor = _executor(workers, dask, in_process)
+    summaries = _sweep([Job(experiment, profile, overrides)], store, executor)
+    found = _regimes(experiment, profile, store, at)
+    page = _report(store, out, profile, [experiment.name])
+    if as_json:
+        runs = [dataclasses.asdict(summary) for summary in summaries]
+        _print_json({"networks": found, "report": page, "runs": runs})
+    else:
+        for network in found:
+            _print_regime(network)
+        _print_summaries(summaries)
+        print(page.parent / "experiments" / f"{experiment.name}.html")
+    raise typer.Exit(_status(summaries))
+
+
+def _numbers(option: str, text: str | None) -> list[float] | None:
+    """Numbers with commas in between."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"{option} takes numbers, for example 0.1,1,10; given was '{text}'."
+        ) from None
+
+
+def _regimes(experiment: Experiment, profile: str, url: str, at: float) -> list[dict[str, Any]]:
+    """What the last run measured of each network, and the verdict."""
+    from symscape.experiments.learning_regimes import networks, regime_of, scales
+    from symscape.lab import NoEstimate, Store
+
+    with Store(url, create=False) as store:
+        run = store.last_run(experiment.name, profile)
+        table = store.table(experiment, run.points if run else [])
+    found = []
+    for name, rows in networks(table):
+        network: dict[str, Any] = {"network": name, "scales": scales(rows)}
+        try:
+            verdict = regime_of(rows, at)
+            network |= {"sentence": verdict.sentence, "regime": verdict}
+        except NoEstimate as missing:
+            network |= {"sentence": str(missing), "regime": None}
+        found.append(network)
+    return found
+
+
+def _print_regime(network: dict[str, Any]) -> None:
+    from symscape.scaling import number
+
+    print(network["network"])
+    print(f"{'alpha':>8}  {'kernel change':<20}  {'test error':<16}  fitted")
+    for line in network["scales"]:
+        change, error = (
+            number(line[name]) if name in line else "-" for name in ("change", "test_error")
+        )
+        fitted = f"{line['fitted']} of {line['trainings']}"
+        print(f"{line['alpha']:>8g}  {change:<20}  {error:<16}  {fitted}")
+    print(network["sentence"])
+    print()
 
 
 # -- doctor ------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from symscape.kernels._exponents import (
 )
 from symscape.kernels._gram import Factor, factorize
 from symscape.kernels._infinite import InfiniteKernels, infinite_kernels
+from symscape.kernels._infinite_convolution import infinite_convolution_kernels
 from symscape.kernels._iterative import IterativeSolution, solve_iterative
 from symscape.kernels._kernel import Kernel, gaussian, laplace, matern, named, square_distances
 from symscape.kernels._kernel_observables import (
@@ -104,6 +105,7 @@ __all__ = [
     "gaussian",
     "gram_spectrum",
     "in_rkhs",
+    "infinite_convolution_kernels",
     "infinite_kernels",
     "kernel_change",
     "kernel_motion",

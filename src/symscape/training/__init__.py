@@ -15,7 +15,7 @@ the same centred predictor.
 
 from symscape.training._checks import check_stationary
 from symscape.training._fit import Fit, FitStatus, fit
-from symscape.training._model import outputs
+from symscape.training._model import outputs, trial_outputs
 from symscape.training._named import model_fingerprint, named_model, named_object
 from symscape.training._optimizer import OptimizerName
 from symscape.training._rate import first_step_rate
@@ -31,4 +31,5 @@ __all__ = [
     "named_model",
     "named_object",
     "outputs",
+    "trial_outputs",
 ]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from symscape.dynamics import Loss, check_labels
-from symscape.training._model import outputs, tried
+from symscape.training._model import outputs, trial_outputs
 
 __all__ = ["check_data", "check_numbers", "check_stationary"]
 
@@ -90,6 +90,6 @@ def check_data(
                 f"{name}: on {points.device} given; allowed: on the device of the model, "
                 f"{parameters[0].device}"
             )
-        f = tried(model, points[:2])
+        f = trial_outputs(model, points[:2])
         count = 1 if f.ndim == 1 else f.shape[1]
         check_labels("y" if name == "x" else name, labels, f.dtype, count, loss)

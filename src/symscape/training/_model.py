@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["all_outputs", "one_line", "outputs", "tried"]
+__all__ = ["all_outputs", "one_line", "outputs", "trial_outputs"]
 
 _CHUNK = 500  # points of one forward pass without gradients
 
@@ -36,7 +36,7 @@ def all_outputs(model: nn.Module, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def tried(model: nn.Module, x: Tensor) -> Tensor:
+def trial_outputs(model: nn.Module, x: Tensor) -> Tensor:
     """The outputs of a few points; whatever the module raises becomes a ValueError in words.
 
     Buffers and the global random numbers are afterwards what they were.

@@ -4,3 +4,10 @@ Paper I: *Disentangling feature and lazy training in deep neural networks*. Pape
 *Perspective: a phase diagram for deep learning unifying jamming, feature learning and lazy
 training*.
 """
+
+from symscape.experiments.learning_regimes import _own_network as _own_network
+from symscape.experiments.learning_regimes._own_network import networks as networks
+from symscape.experiments.learning_regimes._own_network import regime_of as regime_of
+from symscape.experiments.learning_regimes._own_network import scales as scales
+from symscape.experiments.learning_regimes._own_network import small_cnn as small_cnn
+from symscape.experiments.learning_regimes._own_network import small_fc as small_fc
