@@ -11,3 +11,4 @@ from symscape.experiments.learning_regimes._own_network import regime_of as regi
 from symscape.experiments.learning_regimes._own_network import scales as scales
 from symscape.experiments.learning_regimes._own_network import small_cnn as small_cnn
 from symscape.experiments.learning_regimes._own_network import small_fc as small_fc
+from symscape.experiments.learning_regimes._scan import Scan as Scan
