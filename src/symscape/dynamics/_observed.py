@@ -98,9 +98,8 @@ def _moving(net: FullyConnected, w: Tensor, velocity: Tensor, x: Tensor) -> list
     layers = zip(net.unpack(w), net.unpack(velocity), net.prefactors, strict=True)
     preactivations = net.preactivations(w, x)
     z, z_dot, moving = x.mT, torch.zeros_like(x.mT), []
-    for ((W, _), (W_dot, b_dot), prefactor), a in zip(
-        layers, net.preactivations(w, x), strict=False
-    ):
+    # the last layer is left out
+    for a, ((W, _), (W_dot, b_dot), prefactor) in zip(preactivations, layers, strict=False):
         a_dot = prefactor * (W_dot @ z + W @ z_dot)
         if b_dot is not None:
             a_dot = a_dot + b_dot.unsqueeze(-1)
