@@ -2,4 +2,5 @@
 
 from symscape.experiments.discussion import _double_descent as _double_descent
 from symscape.experiments.discussion import _parametrizations as _parametrizations
+from symscape.experiments.discussion import _sgd_jamming as _sgd_jamming
 from symscape.experiments.discussion import _sgd_plane as _sgd_plane
