@@ -1,6 +1,7 @@
 """Chapter 8: double descent in an exact model, and initializations of wide networks."""
 
 from symscape.experiments.discussion import _double_descent as _double_descent
+from symscape.experiments.discussion import _parametrization_limits as _parametrization_limits
 from symscape.experiments.discussion import _parametrizations as _parametrizations
 from symscape.experiments.discussion import _sgd_jamming as _sgd_jamming
 from symscape.experiments.discussion import _sgd_plane as _sgd_plane

@@ -189,13 +189,14 @@ class Parametrizations(lab.Experiment):
 
     def measure(self, point: dict[str, Any]) -> dict[str, Any]:
         own = parametrization(point["name"], point["hidden"])
-        output, change = _train(own, point)
+        trained = train(own, point)
+        output = trained.output
 
         def difference(other: Parametrization) -> float:
-            return float((_train(other, point)[0] - output).abs().max() / output.abs().max())
+            return float((train(other, point).output - output).abs().max() / output.abs().max())
 
         result: dict[str, Any] = {
-            "change": change,
+            "change": trained.change,
             "difference": np.array([difference(own.shifted(t)) for t in point["thetas"]]),
             # What the exponent of the learning rate is for.
             "without_c": np.array([difference(own.shifted(t, c=False)) for t in point["thetas"]]),
@@ -232,10 +233,27 @@ def _change(layer: int, row: Row) -> float:
     return float(row["change"][layer])
 
 
-def _train(of: Parametrization, point: dict[str, Any]) -> tuple[Tensor, np.ndarray]:
-    """Outputs after SGD, and the relative change of the preactivations of every hidden layer.
+class Trained(NamedTuple):
+    """What SGD did to a network of L hidden layers.
 
-    Weights, points and batches depend on the seed alone.
+    Attributes:
+        start: outputs on the training points before, (POINTS, 1).
+        output: outputs after.
+        change: relative change of the preactivations of every hidden layer, (L,).
+        own: what the change of its own weights adds to the preactivations of every layer, (L + 1,);
+            relative to their size at the start, but for the output.
+    """
+
+    start: Tensor
+    output: Tensor
+    change: np.ndarray
+    own: np.ndarray
+
+
+def train(of: Parametrization, point: dict[str, Any]) -> Trained:
+    """Train a network of ``width`` and ``hidden`` layers for ``steps`` steps.
+
+    Weights, points and batches depend on the ``seed`` alone.
     """
     import torch
 
@@ -251,12 +269,14 @@ def _train(of: Parametrization, point: dict[str, Any]) -> tuple[Tensor, np.ndarr
     batches = torch.randint(POINTS, (point["steps"], BATCH), generator=generator)
     sizes = [INPUTS, *(n,) * L, 1]
     w = [(n ** -of.b[l] * normal(sizes[l], sizes[l + 1])).requires_grad_() for l in range(L + 1)]
+    at_start = [weight.detach().clone() for weight in w]
+    factors = [n ** -of.a[0] / math.sqrt(INPUTS), *(n**-a for a in of.a[1:])]
 
     def layers(x: Tensor) -> list[Tensor]:
         """Preactivations of all layers; the last one is the output."""
-        z = [x @ (n ** -of.a[0] * w[0]) / math.sqrt(INPUTS)]
+        z = [x @ (factors[0] * w[0])]
         for l in range(1, L + 1):
-            z.append(z[-1].tanh() @ (n ** -of.a[l] * w[l]))
+            z.append(z[-1].tanh() @ (factors[l] * w[l]))
         return z
 
     with torch.no_grad():
@@ -269,8 +289,18 @@ def _train(of: Parametrization, point: dict[str, Any]) -> tuple[Tensor, np.ndarr
                 weight -= RATE * n**-of.c * g
     with torch.no_grad():
         after = layers(x)
+        below = [x, *(z.tanh() for z in after[:-1])]
+        own = [
+            _size(below[l] @ (factors[l] * (w[l] - at_start[l])))
+            / (_size(before[l]) if l < L else 1.0)
+            for l in range(L + 1)
+        ]
     change = [
-        float((late - early).square().mean().sqrt() / early.square().mean().sqrt())
+        _size(late - early) / _size(early)
         for early, late in zip(before[:-1], after[:-1], strict=True)
     ]
-    return after[-1], np.array(change)
+    return Trained(before[-1], after[-1], np.array(change), np.array(own))
+
+
+def _size(z: Tensor) -> float:
+    return float(z.square().mean().sqrt())
