@@ -12,7 +12,7 @@ from symscape.kernels._dual import diagonal, dual
 from symscape.kernels._ntk_blocks import mirror
 from symscape.networks import FullyConnected
 
-__all__ = ["InfiniteKernels", "infinite_kernels"]
+__all__ = ["InfiniteKernels", "infinite_kernels", "variance_tolerance"]
 
 # rows of a matrix that go through all layers at a time: they stay in the cache
 _ROWS = 64
@@ -81,13 +81,12 @@ def _kernels(net: FullyConnected, x1: Tensor, x2: Tensor | None) -> InfiniteKern
     b = a if x2 is None else x2.double()
     q1 = (a * a).sum(1) / net.d
     q2 = q1 if symmetric else (b * b).sum(1) / net.d
-    name = net.activation if isinstance(net.activation, str) else None
-    tolerance = 1e-12 if x1.dtype == torch.float64 else 1e-6
+    tolerance = variance_tolerance(x1.dtype)
     duals = []
     for _ in range(net.L):
-        duals.append(dual(net.phi, name, q1, q2, tolerance))
-        q1 = diagonal(net.phi, name, q1, tolerance)
-        q2 = q1 if symmetric else diagonal(net.phi, name, q2, tolerance)
+        duals.append(dual(net.phi, q1, q2, tolerance))
+        q1 = diagonal(net.phi, q1, tolerance)
+        q2 = q1 if symmetric else diagonal(net.phi, q2, tolerance)
     bias = 1.0 if net.bias else 0.0
     nngp, ntk = a.new_empty(len(a), len(b)), a.new_empty(len(a), len(b))
     for start in range(0, len(a), _ROWS):
@@ -108,3 +107,8 @@ def _kernels(net: FullyConnected, x1: Tensor, x2: Tensor | None) -> InfiniteKern
         mirror(ntk)
     error = max((each.error for each in duals), default=0.0)
     return InfiniteKernels(nngp.to(x1.dtype), ntk.to(x1.dtype), error)
+
+
+def variance_tolerance(dtype: torch.dtype) -> float:
+    """Relative difference of squared norms that are equal up to the rounding of the inputs."""
+    return 1e-12 if dtype == torch.float64 else 1e-6
