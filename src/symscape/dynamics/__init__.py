@@ -33,6 +33,7 @@ from symscape.dynamics._losses import (
     unsatisfied,
 )
 from symscape.dynamics._minimize import minimize
+from symscape.dynamics._multi_margin import MultiMargin
 from symscape.dynamics._observed import (
     displacement,
     output_norm,
@@ -67,6 +68,7 @@ __all__ = [
     "Integrator",
     "LineSearch",
     "Loss",
+    "MultiMargin",
     "MulticlassHinge",
     "Plateau",
     "Record",
