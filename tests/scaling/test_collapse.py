@@ -56,3 +56,25 @@ def test_wrong_input_is_named():
     with pytest.raises(ValueError, match="two values of x"):
         fit_collapse([Curve(1, [1.0], [1.0]), Curve(2, [1.0], [1.0])])
     assert math.isfinite(fit_collapse(curves(0, 0)).before)
+
+
+def test_curves_that_reach_zero_are_compared_as_they_are():
+    rng = np.random.default_rng(0)
+    family = []
+    for s in SIZES:
+        x = np.geomspace(1e-4, 1e4, 25)
+        step = 1 / (1 + s**0.5 * x) + 0.01 * rng.standard_normal((5, 25))
+        lowest, highest = step.mean(0).min(), step.mean(0).max()
+        family.append(Curve(s, x, (step - lowest) / (highest - lowest)))
+    with pytest.raises(ValueError, match="y must be positive"):
+        fit_collapse(family, q=0.0)
+    found = fit_collapse(family, q=0.0, log=False)
+    assert found.p == pytest.approx(0.5, abs=0.03)
+    assert found.p_error < 0.03
+    assert found.residual < 0.03 < found.before
+    # s^q y with a given q: the same curves times s^-1
+    small = [Curve(c.size, c.x, c.y / c.size) for c in family]
+    again = fit_collapse(small, q=1.0, log=False)
+    assert (again.p, again.q) == (pytest.approx(found.p, abs=1e-4), 1.0)
+    with pytest.raises(ValueError, match="q: None given with log=False"):
+        fit_collapse(family, log=False)

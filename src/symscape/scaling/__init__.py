@@ -8,6 +8,7 @@ resampling whole curves, and few seeds use Student's factor.
 from symscape.scaling._bootstrap import cluster_bootstrap
 from symscape.scaling._collapse import Collapse, Curve, fit_collapse
 from symscape.scaling._constant import ConstantTest, constant_test
+from symscape.scaling._crossing import crossing
 from symscape.scaling._estimate import (
     Estimate,
     NoEstimate,
@@ -26,6 +27,7 @@ from symscape.scaling._estimate import (
     student,
     worst,
 )
+from symscape.scaling._fixed_powers import FixedPowers, fit_fixed_powers, fit_free_power
 from symscape.scaling._power_law import (
     Extrapolation,
     LocalExponents,
@@ -41,15 +43,19 @@ __all__ = [
     "Curve",
     "Estimate",
     "Extrapolation",
+    "FixedPowers",
     "LocalExponents",
     "NoEstimate",
     "PowerLaw",
     "bootstrap",
     "cluster_bootstrap",
     "constant_test",
+    "crossing",
     "difference",
     "exponential",
     "fit_collapse",
+    "fit_fixed_powers",
+    "fit_free_power",
     "fit_power_law",
     "geometric_mean",
     "listed",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from symscape.scaling._bootstrap import log_curves
+from symscape.scaling._bootstrap import checked_curves, log_curves
 from symscape.scaling._estimate import seed_error
 
 Array = NDArray[np.float64]
@@ -22,7 +22,7 @@ class Curve:
     Attributes:
         size: the size s, positive.
         x: (n,), positive.
-        y: (seeds, n) or (n,), positive.
+        y: (seeds, n) or (n,), positive unless it is compared as it is (``log=False``).
     """
 
     size: float
@@ -39,7 +39,8 @@ class Collapse:
         q: exponent of the rescaling of y.
         p_error: error over seeds; None for a single seed, 0 where p was given.
         q_error: the same of q.
-        residual: root mean square distance of log y from the other curves, after the collapse.
+        residual: root mean square distance of log y (of y with ``log=False``) from the other
+            curves, after the collapse.
         before: the same without rescaling, p = q = 0.
     """
 
@@ -56,6 +57,7 @@ def fit_collapse(
     p: float | None = None,
     q: float | None = None,
     *,
+    log: bool = True,
     resamples: int = 50,
     seed: int = 0,
 ) -> Collapse:
@@ -65,10 +67,14 @@ def fit_collapse(
     reaches its abscissa. The mean square is divided by the share of the pairs that can be compared,
     so that curves are not pushed apart. Errors: seeds are resampled within each size.
 
+    Curves that reach zero, as errors rescaled from 0 to 1 do, are compared in y itself with
+    ``log=False``; q must then be given, because a rescaling to nothing would collapse everything.
+
     Args:
         curves: two sizes or more, each with two or more points; seeds are averaged in log y.
         p: the exponent of x if it is known; fitted if None.
         q: the exponent of y if it is known; fitted if None.
+        log: compare log y; else y. The abscissa is log x in both.
         resamples: of the bootstrap.
         seed: of the bootstrap.
 
@@ -79,9 +85,16 @@ def fit_collapse(
         raise ValueError(f"curves: two positive sizes are needed; got {[c.size for c in curves]}")
     if p is not None and q is not None:
         raise ValueError(f"p={p} and q={q} are both given; one at least must be None, to be fitted")
-    data = [(math.log(c.size), *log_curves(c.x, c.y)) for c in curves]
+    if not log and q is None:
+        raise ValueError("q: None given with log=False; allowed: a number")
+    data = [(math.log(c.size), *(log_curves if log else _with_log_x)(c.x, c.y)) for c in curves]
     if any(len(u) < 2 or np.isnan(v).any() for _, u, v in data):
         raise ValueError("curves: each needs two values of x or more, and none may be missing")
+    before = _cost([(s, u, v.mean(axis=0)) for s, u, v in data], 0.0, 0.0)
+    given = q
+    if not log and q is not None:
+        # y is multiplied once and for all; in log y the search adds q log s
+        data, q = [(s, u, math.exp(q * s) * v) for s, u, v in data], 0.0
     mean = [(s, u, v.mean(axis=0)) for s, u, v in data]
     found = _search(mean, p, q, _start(mean, p, q))
     p_error, q_error = (0.0 if p is not None else None), (0.0 if q is not None else None)
@@ -95,9 +108,17 @@ def fit_collapse(
             draws.append(_search(drawn, p, q, found))
         smallest = min(len(v) for _, _, v in data)
         p_error, q_error = (seed_error(column, smallest) for column in np.array(draws).T)
-    return Collapse(
-        *found, p_error, q_error, math.sqrt(_cost(mean, *found)), math.sqrt(_cost(mean, 0.0, 0.0))
-    )
+    residual = math.sqrt(_cost(mean, *found))
+    reported = found[1] if given is None else given
+    return Collapse(found[0], reported, p_error, q_error, residual, math.sqrt(before))
+
+
+def _with_log_x(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+    """Checked ``log x`` and ``y``."""
+    x, y = checked_curves(x, y)
+    if x[0] <= 0:
+        raise ValueError("x must be positive, finite and without repetition")
+    return np.log(x), y
 
 
 _Curves = Sequence[tuple[float, Array, Array]]
