@@ -109,36 +109,37 @@ def kernels_of(make, widths, seeds, x):
     )
 
 
-@pytest.mark.parametrize("name", ["relu", "softplus"])
-def test_strided_network_converges_as_one_over_the_root_of_the_width(name):
-    x, widths = images(3, 19), (8, 16, 32, 64)
-
-    def make(h, seed):
-        return StridedCNN(h, 3, activation=name, seed=seed, dtype=torch.float64)
-
-    exact = infinite_convolution_kernels(make(2, 0), x).ntk
-    found = kernels_of(make, widths, range(16), x)
+def check_convergence(make, widths, seeds, x):
+    """Deviations fall with the root of the width, and the mean kernel tends to the infinite one."""
+    exact = infinite_convolution_kernels(make(widths[0], 0), x).ntk
+    found = kernels_of(make, widths, range(seeds), x)
     deviation = (found - exact).norm(dim=(2, 3)) / exact.norm()
-    fit = fit_power_law(widths, deviation.T.numpy(), window=(8, 64))
-    assert fit.exponent == pytest.approx(-0.5, abs=0.1)
+    fit = fit_power_law(widths, deviation.T.numpy(), window=(widths[0], widths[-1]))
+    # few seeds, whose deviations differ by factors: within the error over seeds
+    assert fit.error < 0.2
+    assert abs(fit.exponent + 0.5) < 2.5 * fit.error
     mean = float((found[-1].mean(0) - exact).norm() / exact.norm())
-    # the fluctuations of the mean, and the mean's own deviation of order 1/h
-    assert mean < 3 * float(deviation[-1].mean()) / 16**0.5
+    # the fluctuations of the mean, and its own deviation of order 1/h
+    assert mean < 3 * float(deviation[-1].mean()) / seeds**0.5
+
+
+@pytest.mark.parametrize("name", ["relu", pytest.param("softplus", marks=pytest.mark.slow)])
+def test_strided_network_converges_as_one_over_the_root_of_the_width(name):
+    check_convergence(
+        lambda h, seed: StridedCNN(h, 3, activation=name, seed=seed, dtype=torch.float64),
+        (12, 24, 48),
+        24,
+        images(3, 23),
+    )
 
 
 def test_residual_network_converges_as_one_over_the_root_of_the_width():
-    x, widths = images(3, 8), (4, 8, 16)
-
-    def make(base, seed):  # all layers grow with the base
-        return WideResNet(2, 2, base=base, seed=seed, dtype=torch.float64)
-
-    exact = infinite_convolution_kernels(make(2, 0), x).ntk
-    found = kernels_of(make, widths, range(16), x)
-    deviation = (found - exact).norm(dim=(2, 3)) / exact.norm()
-    fit = fit_power_law(widths, deviation.T.numpy(), window=(4, 16))
-    assert fit.exponent == pytest.approx(-0.5, abs=0.15)
-    mean = float((found[-1].mean(0) - exact).norm() / exact.norm())
-    assert mean < 3 * float(deviation[-1].mean()) / 16**0.5
+    check_convergence(  # all layers grow with the base
+        lambda base, seed: WideResNet(2, 1, base=base, seed=seed, dtype=torch.float64),
+        (3, 6, 12),
+        16,
+        images(3, 8),
+    )
 
 
 def test_wrong_arguments_are_named():

@@ -12,6 +12,7 @@ from symscape.kernels._exponents import (
     smoothness_index,
     spectral_exponent,
 )
+from symscape.kernels._gradient_flow import FlowOutputs, flow_outputs, residual_covariance
 from symscape.kernels._gram import Factor, factorize
 from symscape.kernels._infinite import InfiniteKernels, infinite_kernels
 from symscape.kernels._infinite_convolution import infinite_convolution_kernels
@@ -77,6 +78,7 @@ __all__ = [
     "Domain",
     "EffectiveDimension",
     "Factor",
+    "FlowOutputs",
     "GramSpectrum",
     "InfiniteKernels",
     "IterativeSolution",
@@ -102,6 +104,7 @@ __all__ = [
     "empirical_ntk",
     "exponent_of",
     "factorize",
+    "flow_outputs",
     "gaussian",
     "gram_spectrum",
     "in_rkhs",
@@ -128,6 +131,7 @@ __all__ = [
     "random_points",
     "regime",
     "relu",
+    "residual_covariance",
     "sample_field",
     "self_consistent_curve",
     "simulate_random_features",
