@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 import numpy as np
@@ -91,7 +90,122 @@ class LimitsParameters(lab.Parameters):
     seeds: int = Field(ge=1, description="draws of weights, data and batches")
 
 
-CLAIMS: tuple[Claim, ...] = ()
+def measured(row: Row) -> dict[str, float]:
+    """The numbers of a row of which :func:`exponents` says how they scale."""
+    return {
+        "output at the start": row["start"],
+        **{f"layer {layer + 1}": float(row["own"][layer]) for layer in range(HIDDEN)},
+        "last layer": float(row["own"][-1]),
+        "change of the output": row["moved"],
+    }
+
+
+def _misses(kinds: tuple[str, ...]) -> Callable[[Table, LimitsParameters], dict[str, Estimate]]:
+    """Measured exponents less those of the classification, by parametrization and quantity."""
+
+    def answer(table: Table, p: LimitsParameters) -> dict[str, Estimate]:
+        panels = {}
+        for name, of in NAMED.items():
+            seeds = _complete(table.where(role="named", name=name), p.widths)
+            for kind, expected in exponents(of).items():
+                if kind.startswith(kinds):
+                    curves = [[measured(row)[kind] for row in rows] for rows in seeds]
+                    found = scaling.slope(p.widths, curves)
+                    panels[f"{name}, {kind}"] = found.shifted(-expected)
+        return panels
+
+    return answer
+
+
+def _complete(table: Table, widths: tuple[int, ...]) -> list[list[Row]]:
+    """The rows of each seed that has all widths, in their order.
+
+    Raises:
+        NoEstimate: no seed has.
+    """
+    seeds = [
+        sorted(rows, key=lambda row: row["width"])
+        for _, rows in table.groups("seed")
+        if len(rows) == len(widths)
+    ]
+    if not seeds:
+        raise NoEstimate("No seed has finished at all widths.")
+    return seeds
+
+
+def _growth(rows: list[Row]) -> float:
+    """The larger exponent of the width, of the outputs' change or of the last features'.
+
+    Above 0 wide networks are unstable.
+    """
+    values = np.array([[row["moved"], row["change"][-1]] for row in rows])
+    if not np.isfinite(values).all():
+        return BLOW_UP
+    x = np.log([row["width"] for row in rows])
+    return float(np.polyfit(x, np.log(values), 1)[0].max())
+
+
+@lab.once
+def _growths(table: Table, A: float, p: LimitsParameters) -> tuple[Array, Array]:
+    """The c of a cut, and the growth of each seed at each of them, (seeds, c)."""
+    cut = table.where(role="slice", A=A)
+    c = np.array(sorted({row["c"] for row in cut}))
+    growth = [
+        [_growth(rows) for rows in _complete(cut.where(c=each), p.slice_widths)] for each in c
+    ]
+    if not growth or len({len(of_c) for of_c in growth}) > 1:
+        raise NoEstimate("The seeds of a cut have not finished everywhere.")
+    return c, np.array(growth).T
+
+
+def _boundary(table: Table, p: LimitsParameters) -> dict[str, Estimate]:
+    """Where the growth of a cut crosses 0, less the c of the classification."""
+    panels = {}
+    for A in p.prefactors:
+        c, growth = _growths(table, A, p)
+        panels[f"A = {A:g}"] = scaling.crossing(c, growth, 0.0, log=False).shifted(-boundary(A))
+    return panels
+
+
+CLAIMS = (
+    Claim(
+        "ch8.fig2.layers",
+        "Sec. 8.2, Fig. 8.2; Yang and Hu",
+        "What each layer learns scales with the width as the classification says, whether it "
+        "learns in the limit or stands still.",
+        0.0,
+        Tolerance(
+            -0.15,
+            0.15,
+            "measured less predicted exponent of what a layer's own weights add, of every layer "
+            "and parametrization; finite widths correct by relative 1/sqrt(h)",
+        ),
+        _misses(("layer", "last")),
+    ),
+    Claim(
+        "ch8.fig2.outputs",
+        "Sec. 8.2, Fig. 8.2; Yang and Hu",
+        "So do the output at the start and its change: non-trivial parametrizations change it by "
+        "order 1, trivial ones do not.",
+        0.0,
+        Tolerance(-0.15, 0.15, "the same of the output at the start and of its change"),
+        _misses(("output", "change")),
+    ),
+    Claim(
+        "ch8.fig2.stability",
+        "Sec. 8.2, Fig. 8.2; Yang and Hu",
+        "Wide networks are stable above a learning rate exponent c that follows from the prefactor "
+        "n^-A of the last layer: 1 - 2A up to Maximal Update (A = 1), -A beyond.",
+        0.0,
+        Tolerance(
+            -0.1,
+            0.1,
+            "measured less predicted c at which the changes of output and features stop to grow "
+            "with the width",
+        ),
+        _boundary,
+    ),
+)
 
 
 @lab.register
@@ -152,3 +266,58 @@ class ParametrizationLimits(lab.Experiment):
             "change": trained.change,
             "own": trained.own,
         }
+
+    def figures(self, table: Table, p: LimitsParameters) -> list[Figure]:
+        return [_exponent_figure(table, p), _stability_figure(table, p)]
+
+
+def _exponent_figure(table: Table, p: LimitsParameters) -> Figure:
+    figure = Figure(
+        "exponents",
+        "Exponents of the width: measured and predicted",
+        f"L = {HIDDEN}, {p.steps} steps of SGD, h = {p.widths[0]} .. {p.widths[-1]}; one point for "
+        "each quantity of a parametrization. Dashed: Yang and Hu's classification.",
+        Axis("predicted exponent"),
+        Axis("measured exponent"),
+        claims=("ch8.fig2.layers", "ch8.fig2.outputs"),
+    )
+    ends: list[float] = []
+    for group, (name, of) in enumerate(NAMED.items()):
+        with suppress(NoEstimate):
+            seeds = _complete(table.where(role="named", name=name), p.widths)
+            predicted = exponents(of)
+            slopes = [
+                scaling.slope(p.widths, [[measured(row)[kind] for row in rows] for rows in seeds])
+                for kind in predicted
+            ]
+            figure.measured(
+                name,
+                list(predicted.values()),
+                [found.value for found in slopes],
+                [found.error or 0.0 for found in slopes],
+                group=group,
+            )
+            ends += predicted.values()
+    if ends:
+        figure.thesis("classification", [min(ends), max(ends)], [min(ends), max(ends)])
+    return figure
+
+
+def _stability_figure(table: Table, p: LimitsParameters) -> Figure:
+    figure = Figure(
+        "stability",
+        "Where wide networks become unstable",
+        f"Exponent of the width in the change of the output or of the features, the larger one, "
+        f"after {p.slice_steps} steps. Above 0 wide networks are unstable. Dashed: the boundary of "
+        "the classification.",
+        Axis("c less that of the boundary"),
+        Axis("exponent of the width", range=(-0.6, 1.5)),
+        claims=("ch8.fig2.stability",),
+        ordered=True,
+    )
+    for group, A in enumerate(p.prefactors):
+        with suppress(NoEstimate):
+            c, growth = _growths(table, A, p)
+            found = {x: scaling.mean(y) for x, y in zip(c - boundary(A), growth.T)}
+            figure.estimates(f"A = {A:g}", found, "lines+markers", group)
+    return figure.thesis("boundary", [0.0, 0.0], [-0.6, 1.5])

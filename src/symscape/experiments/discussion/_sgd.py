@@ -61,6 +61,11 @@ def method(point: Any) -> str:
     return f"{batch}, rate {point['rate']:g}"
 
 
+def mean_error(row: lab.Row) -> float:
+    """Mean test error of the networks of a row."""
+    return float(row["error"].mean())
+
+
 def temperature(point: Any) -> float:
     """Learning rate over batch size, rate in stability limits; 0 of gradient flow."""
     return float(point["rate"] / point["batch"]) if point["batch"] else 0.0

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from symscape import lab
+from symscape import lab, scaling
 from symscape.experiments.discussion._sgd import (
     FLOW,
+    Array,
+    L,
     SgdTraining,
+    mean_error,
     measure_members,
     member_seconds,
+    method,
+    temperature,
 )
-from symscape.lab import Claim
+from symscape.lab import Axis, Claim, Estimate, Figure, NoEstimate, Row, Table, Tolerance
+
+Mask = NDArray[np.bool_]
+Method = dict[str, Any]
 
 Width = Annotated[int, Field(ge=2, le=4096)]
 Batch = Annotated[int, Field(ge=0)]
@@ -21,6 +35,9 @@ Rate = Annotated[float, Field(gt=0)]
 
 ALPHA = 10.0
 """The rescaled alpha, sqrt(h) alpha: near the cross-over."""
+
+COMPONENTS, NEAR = 10, 1.6
+"""Dimension of the inputs; N within this factor of N* counts as being at jamming."""
 
 
 class SgdJammingParameters(SgdTraining):
@@ -35,7 +52,185 @@ class SgdJammingParameters(SgdTraining):
     horizon: float = Field(gt=0, default=20_000.0, description="time of training, in limits")
 
 
-CLAIMS: tuple[Claim, ...] = ()
+def n_weights(h: int) -> int:
+    """Parameters of a network without biases on ten components."""
+    return COMPONENTS * h + (L - 1) * h * h + h
+
+
+@dataclass(frozen=True, eq=False)
+class _Curves:
+    """Networks of one method: rows are data sets, columns are widths.
+
+    Attributes:
+        N: parameters at each width.
+        error: mean test error of single networks.
+        together: test error of their mean.
+        size: geometric mean over networks of the size of their outputs on the test set.
+        N_star: of each data set, the geometric mean over networks of the smallest N that fits (the
+            middle of its logarithm and that of the next one below); NaN where one never does.
+    """
+
+    N: Array
+    error: Array
+    together: Array
+    size: Array
+    N_star: Array
+
+
+@lab.once
+def _curves(table: Table, batch: int, rate: float) -> _Curves:
+    """The complete data sets of a method.
+
+    Raises:
+        NoEstimate: there is none.
+    """
+    rows = table.where(batch=batch, rate=rate)
+    widths = sorted({row["h"] for row in table})
+    seeds = [
+        sorted(own, key=lambda row: row["h"])
+        for _, own in rows.groups("seed")
+        if len(own) == len(widths)
+    ]
+    if not seeds:
+        raise NoEstimate("No data set has been run at all widths.")
+    N = np.array([n_weights(h) for h in widths], float)
+    middle = np.sqrt(N * np.r_[N[0], N[:-1]])
+    fits = np.array([[row["fitted"] for row in own] for own in seeds])  # (seeds, widths, members)
+    smallest = np.where(fits.any(1), middle[fits.argmax(1)], math.nan)
+
+    def columns(value: Callable[[Row], float]) -> Array:
+        return np.array([[value(row) for row in own] for own in seeds])
+
+    return _Curves(
+        N,
+        columns(mean_error),
+        columns(lambda row: row["ensemble_error"]),
+        columns(_size),
+        np.exp(np.log(smallest).mean(1)),
+    )
+
+
+def _size(row: Row) -> float:
+    return float(np.exp(np.log(row["size"]).mean()))
+
+
+Statistic = Callable[[_Curves, float], Array]
+"""A number of each data set, and N* of gradient flow."""
+
+
+def _compare(statistic: Statistic) -> Callable[[Table, SgdJammingParameters], dict[str, Estimate]]:
+    """A statistic of each method of SGD over that of gradient flow, on the same data sets."""
+    return lambda table, p: {
+        method({**own, "P": p.P}): _ratio(table, statistic, own, FLOW) for own in _methods(p)
+    }
+
+
+def _ratio(table: Table, statistic: Statistic, own: Method, other: Method) -> Estimate:
+    flow = _curves(table, **FLOW)
+    pair = [_curves(table, of["batch"], of["rate"]) for of in (own, other)]
+    N_star = float(np.median(flow.N_star))
+    values = [statistic(curves, N_star) for curves in pair]
+    if len(values[0]) != len(values[1]):
+        raise NoEstimate("The methods have not been run on the same data sets.")
+    return scaling.geometric_mean(values[0] / values[1]).noted(
+        f"N* of gradient flow is {N_star:.3g}."
+    )
+
+
+def _near(curves: _Curves, N_star: float) -> Mask:
+    near = np.abs(np.log(curves.N / N_star)) <= math.log(NEAR)
+    if not near.any():
+        raise NoEstimate(f"No width is near N* = {N_star:.3g}.")
+    return near
+
+
+def _peak(curves: _Curves, N_star: float) -> Array:
+    """Mean test error at jamming."""
+    return np.asarray(curves.error[:, _near(curves, N_star)].mean(1))
+
+
+def _divergence(curves: _Curves, N_star: float) -> Array:
+    """Largest size of the outputs over that of the widest networks."""
+    return np.asarray(curves.size.max(1) / curves.size[:, -1])
+
+
+def _position(curves: _Curves, N_star: float) -> Array:
+    return curves.N_star
+
+
+def _hot(p: SgdJammingParameters) -> list[Method]:
+    """The methods of the largest temperature."""
+    methods = _methods(p)
+    largest = max(temperature(own) for own in methods)
+    return [own for own in methods if temperature(own) == largest]
+
+
+def _of_hot(statistic: Statistic) -> Callable[[Table, SgdJammingParameters], dict[str, Estimate]]:
+    return lambda table, p: {
+        method({**own, "P": p.P}): _ratio(table, statistic, own, FLOW) for own in _hot(p)
+    }
+
+
+def _twins(table: Table, p: SgdJammingParameters) -> dict[str, Estimate]:
+    """Methods of the largest temperature over each other."""
+    hot = _hot(p)
+    if len(hot) < 2:
+        raise NoEstimate("Only one method has the largest lr/B.")
+    statistics = {"error at jamming": _peak, "size of outputs": _largest_size, "N*": _position}
+    return {name: _ratio(table, of, hot[0], hot[1]) for name, of in statistics.items()}
+
+
+def _largest_size(curves: _Curves, N_star: float) -> Array:
+    return np.asarray(curves.size.max(1))
+
+
+CLAIMS = (
+    Claim(
+        "ch8.sec3.jamming-error",
+        "Sec. 8.3 (expected)",
+        "Near jamming the noise of SGD improves the performance.",
+        "< 1",
+        Tolerance.at_most(
+            1.0,
+            "test error over that of gradient flow, mean over the N within a factor 1.6 of its N*; "
+            "of the methods with the largest lr/B",
+        ),
+        _of_hot(_peak),
+    ),
+    Claim(
+        "ch8.sec3.jamming-divergence",
+        "Sec. 8.3 (expected)",
+        "Near jamming the noise of SGD smooths the divergence of f.",
+        "< 1",
+        Tolerance.at_most(
+            1.0,
+            "largest output over that of the widest networks, over the same of gradient flow; of "
+            "the methods with the largest lr/B",
+        ),
+        _of_hot(_divergence),
+    ),
+    Claim(
+        "ch8.sec3.jamming-position",
+        "Sec. 8.3; Ch. 1, paper A, App. B (data not shown)",
+        "The place of the transition depends mildly on the dynamics, as on batch size and learning "
+        "rate.",
+        1.0,
+        Tolerance(0.67, 1.5, "N* over that of gradient flow in the same time, of each method"),
+        _compare(_position),
+    ),
+    Claim(
+        "ch8.sec3.jamming-one-temperature",
+        "Sec. 8.3; Chaudhari and Soatto",
+        "Near jamming learning rate and batch size act by their ratio alone.",
+        1.0,
+        Tolerance(
+            0.85,
+            1.18,
+            "test error, size of the outputs and N* of two methods of one lr/B over each other",
+        ),
+        _twins,
+    ),
+)
 
 
 @lab.register
@@ -89,14 +284,13 @@ class SgdJamming(lab.Experiment):
     claims = CLAIMS
 
     def points(self, p: SgdJammingParameters) -> list[dict[str, Any]]:
-        sgd = [{"batch": batch or p.P, "rate": rate} for batch, rate in p.methods]
         return list(
             lab.grid(
                 p.seeds,
                 h=p.widths,
-                method=[FLOW, *sgd],
+                method=[FLOW, *_methods(p)],
                 alpha=ALPHA,
-                components=10,
+                components=COMPONENTS,
                 compare=False,
                 horizon=p.horizon,
                 members=p.members,
@@ -109,3 +303,64 @@ class SgdJamming(lab.Experiment):
 
     def measure(self, point: dict[str, Any]) -> dict[str, Any]:
         return measure_members(point)
+
+    def figures(self, table: Table, p: SgdJammingParameters) -> list[Figure]:
+        error = Figure(
+            "error",
+            "Test error across jamming",
+            f"P = {p.P}, sqrt(h) alpha = {ALPHA:g}; single networks, means over data sets. All "
+            "methods train for the same time.",
+            Axis("parameters N", log=True),
+            Axis("test error"),
+            claims=("ch8.sec3.jamming-error", "ch8.sec3.jamming-one-temperature"),
+        )
+        together = Figure(
+            "ensemble-error",
+            "Test error of ensembles across jamming",
+            f"Of the mean of {p.members} networks, which start in different places.",
+            error.x,
+            error.y,
+        )
+        size = Figure(
+            "size",
+            "Size of the outputs across jamming",
+            "Root mean square of the predictor on the test set over that of the widest networks of "
+            "the same method; geometric means over networks and data sets.",
+            error.x,
+            Axis("size over that of the widest", log=True),
+            claims=("ch8.sec3.jamming-divergence",),
+        )
+        place = Figure(
+            "place",
+            "Where networks begin to fit",
+            "Smallest N that fits, over that of gradient flow trained for the same time.",
+            Axis("learning rate over batch size (stability limits)", log=True),
+            Axis("N* over that of gradient flow", log=True),
+            claims=("ch8.sec3.jamming-position",),
+        )
+        for group, own in enumerate([FLOW, *_methods(p)]):
+            name = method({**own, "P": p.P})
+            rows = table.where(batch=own["batch"], rate=own["rate"])
+            error.curves(rows, _parameters, mean_error, name=name, group=group)
+            together.curves(
+                rows, _parameters, lambda row: row["ensemble_error"], name=name, group=group
+            )
+            with suppress(NoEstimate):
+                curves = _curves(table, own["batch"], own["rate"])
+                relative = curves.size / curves.size[:, -1:]
+                averaged = {N: scaling.geometric_mean(v) for N, v in zip(curves.N, relative.T)}
+                size.estimates(name, averaged, "lines+markers", group)
+                if own["batch"]:
+                    ratio = _ratio(table, _position, own, FLOW)
+                    place.estimates(name, {temperature(own): ratio}, group=group)
+        ends = [temperature(own) for own in _methods(p)]
+        place.thesis("mild dependence", [min(ends), max(ends)], [1.0, 1.0])
+        return [error, together, size, place]
+
+
+def _parameters(row: Row) -> float:
+    return float(n_weights(row["h"]))
+
+
+def _methods(p: SgdJammingParameters) -> list[Method]:
+    return [{"batch": batch or p.P, "rate": rate} for batch, rate in p.methods]
