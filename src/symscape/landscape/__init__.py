@@ -48,6 +48,7 @@ from symscape.landscape._lanczos import (
     spectral_quadrature,
 )
 from symscape.landscape._least_gradient import LeastGradient, least_gradient
+from symscape.landscape._max_margin import MaxMargin, inverse_margin, max_margin
 from symscape.landscape._operator import HessianOperator
 from symscape.landscape._propagation import PatternLoss
 from symscape.landscape._soft_ellipses import EllipsePacking, jam_ellipses, minimize_ellipses
@@ -87,6 +88,7 @@ __all__ = [
     "LayerPeak",
     "LeastGradient",
     "LogHistogram",
+    "MaxMargin",
     "Outcome",
     "PatternLoss",
     "Spectra",
@@ -112,6 +114,7 @@ __all__ = [
     "hessian_by_autograd",
     "hutchinson_moment",
     "inertia",
+    "inverse_margin",
     "jam_ellipses",
     "jam_spheres",
     "ks_outside_peak",
@@ -121,6 +124,7 @@ __all__ = [
     "line_of_stability",
     "log_histogram",
     "marginal_gamma",
+    "max_margin",
     "minimize_ellipses",
     "minimize_packing",
     "misclassified",
