@@ -29,8 +29,10 @@ from symscape.diffeo._stability import (
     relative_stability,
 )
 from symscape.diffeo._stripe import (
+    STRIPE,
     StripeNetwork,
     StripeRun,
+    cylinder_labels,
     stripe_labels,
     stripe_stability,
     train_stripe,
@@ -49,6 +51,7 @@ from symscape.diffeo._warp import SIGMA, Interpolation, warp
 
 __all__ = [
     "SIGMA",
+    "STRIPE",
     "AcceptableRange",
     "Average",
     "ClassifierStability",
@@ -69,6 +72,7 @@ __all__ = [
     "augmented",
     "center_displacement",
     "classifier_stability",
+    "cylinder_labels",
     "displacement",
     "error_rate",
     "field",

@@ -12,7 +12,15 @@ from symscape._arguments import integer
 from symscape.diffeo._noise import noise
 from symscape.diffeo._normals import sample_seeds
 
-__all__ = ["StripeNetwork", "StripeRun", "stripe_labels", "stripe_stability", "train_stripe"]
+__all__ = [
+    "STRIPE",
+    "StripeNetwork",
+    "StripeRun",
+    "cylinder_labels",
+    "stripe_labels",
+    "stripe_stability",
+    "train_stripe",
+]
 
 STRIPE = (-0.3, 1.18549)
 """Bounds of one class along the first direction; it holds half of the normal distribution."""
@@ -27,6 +35,31 @@ def stripe_labels(x: Tensor) -> Tensor:
     Source: Ch. 4, Section 6.
     """
     inside = (x[:, 0] > STRIPE[0]) & (x[:, 0] < STRIPE[1])
+    return torch.where(inside, 1.0, -1.0).to(x.dtype)
+
+
+def cylinder_labels(x: Tensor, parallel: int) -> Tensor:
+    r"""Labels +1 for points inside of a cylinder, -1 outside: they depend on the first directions
+    alone, by :math:`\|x_\parallel\| < R`.
+
+    The radius R is the median of the norm, so that each class holds half of the normal
+    distribution.
+
+    Args:
+        x: points, (P, d), from the normal distribution.
+        parallel: number of directions that matter, from 1 to d.
+
+    Raises:
+        ValueError: ``parallel`` out of range.
+
+    Source: Ch. 3, paper II, Section 5; Paccolat et al., J. Stat. Mech. (2021) 044001.
+    """
+    from scipy.special import gammaincinv
+
+    parallel = integer("parallel", parallel, 1, x.shape[1], f"from 1 to d = {x.shape[1]}")
+    # |x|^2 / 2 has the gamma distribution of shape parallel / 2
+    radius = math.sqrt(2.0 * float(gammaincinv(parallel / 2, 0.5)))
+    inside = x[:, :parallel].norm(dim=1) < radius
     return torch.where(inside, 1.0, -1.0).to(x.dtype)
 
 

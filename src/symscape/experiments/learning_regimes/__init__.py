@@ -6,10 +6,14 @@ training*.
 """
 
 from symscape.experiments.learning_regimes import _own_network as _own_network
+from symscape.experiments.learning_regimes._data_sets import DataSets as DataSets
+from symscape.experiments.learning_regimes._kernels import Kernels as Kernels
 from symscape.experiments.learning_regimes._own_network import networks as networks
 from symscape.experiments.learning_regimes._own_network import regime_of as regime_of
 from symscape.experiments.learning_regimes._own_network import scales as scales
 from symscape.experiments.learning_regimes._own_network import small_cnn as small_cnn
 from symscape.experiments.learning_regimes._own_network import small_fc as small_fc
+from symscape.experiments.learning_regimes._phase_diagram import PhaseDiagram as PhaseDiagram
 from symscape.experiments.learning_regimes._relu import Relu as Relu
 from symscape.experiments.learning_regimes._scan import Scan as Scan
+from symscape.experiments.learning_regimes._stripe import Invariants as Invariants
