@@ -14,7 +14,7 @@ from torch import Tensor
 
 from symscape import scaling
 from symscape._arguments import integer
-from symscape.dynamics import Loss, MulticlassHinge, SoftHinge
+from symscape.dynamics import Loss, MultiMargin, SoftHinge
 from symscape.kernels._kernel_observables import kernel_change, kernel_norm
 from symscape.kernels._ntk import empirical_ntk
 from symscape.scaling import Estimate, NoEstimate, geometric_mean
@@ -45,8 +45,10 @@ Side = Literal["lazy", "feature", "near"]
 CROSSOVER = 1.0
 """The relative change of the kernel at which lazy training ends and feature training begins."""
 
+_POINTS = 100
+_STILL = 1e-12  # the change of a kernel that does not move, as of a model linear in its weights
 _NEAR = 2.0  # a kernel that changes by 1/2 to 2 of its norm is on neither side
-_SHARE = 0.04  # of unsatisfied constraints with which a training still counts, as in paper I
+_SHARE = 0.04  # unsatisfied constraints over P with which a training counts, as in paper I
 _STEP = 0.01  # of ADAM at most, in units of the weights' root mean square
 _CHANGE = 0.3  # of the predictor in the first step
 
@@ -60,7 +62,8 @@ class KernelMotion:
         change: :math:`\|\Theta - \Theta_0\|/\|\Theta_0\|` on test points; NaN if it diverged.
         growth: :math:`\|\Theta\|/\|\Theta_0\|`.
         lr: the learning rate.
-        trained: whether the training set is fitted, but for 4 % of the constraints.
+        trained: whether the training set is fitted, but for unsatisfied constraints that are no
+            more than 4 % of its points.
         fit: the training.
     """
 
@@ -125,7 +128,7 @@ def kernel_motion(
     lr: float | None = None,
     batch: int | None = 32,
     steps: int = 10_000,
-    kernel_points: int = 100,
+    kernel_points: int | None = None,
     seed: int = 0,
 ) -> KernelMotion:
     r"""Train a classifier at one scale, in place, and say how far its tangent kernel moved.
@@ -140,15 +143,15 @@ def kernel_motion(
         y: labels, +1 and -1 of the outputs' dtype for one output, int64 classes for several.
         test: points and labels for the test error; the kernel is measured on the first of them.
         alpha: > 0. 1 is the network as it is.
-        loss: by default the soft hinge of chapter 3 for one output and the quadratic hinge of each
-            class against the others for several.
+        loss: by default the soft hinge of chapter 3 for one output and the linear hinge of pairs
+            of classes for several.
         optimizer: ``"adam"`` or ``"sgd"``.
         lr: by default the largest rate at which the first step moves F by 0.3 at most, see
             :func:`symscape.training.first_step_rate`, and for ADAM at most 1 % of the root mean
             square of the parameters.
         batch: points of a step, all of them if there are fewer; None for all.
         steps: largest number of steps.
-        kernel_points: test points on which the kernel is compared.
+        kernel_points: test points on which the kernel is compared; 100 unless there are fewer.
         seed: of the batches.
 
     Raises:
@@ -156,6 +159,8 @@ def kernel_motion(
 
     Source: Ch. 3, paper I, Section 5, Fig. 5.
     """
+    if kernel_points is None:
+        kernel_points = min(_POINTS, len(test[0]))
     count = integer("kernel_points", kernel_points, 1, len(test[0]))
     points = test[0][:count]
     size = None if batch is None else min(integer("batch", batch, 1), len(x))
@@ -163,7 +168,7 @@ def kernel_motion(
     before = empirical_ntk(model, points)
     with torch.no_grad():
         f = outputs(model, points[:2])
-    loss = loss or (SoftHinge() if f.ndim == 1 else MulticlassHinge())
+    loss = loss or (SoftHinge() if f.ndim == 1 else MultiMargin())
     shared: dict[str, Any] = {
         "loss": loss,
         "optimizer": optimizer,
@@ -180,8 +185,7 @@ def kernel_motion(
         after = empirical_ntk(model, points)
         change = kernel_change(after, before)
         growth = kernel_norm(after) / kernel_norm(before)
-    constraints = len(x) * (f.shape[1] if isinstance(loss, MulticlassHinge) else 1)
-    trained = done.status != "diverged" and done.n_delta <= _SHARE * constraints
+    trained = done.status != "diverged" and done.n_delta <= _SHARE * len(x)
     return KernelMotion(alpha, change, growth, lr, trained, done)
 
 
@@ -208,7 +212,7 @@ def regime(alphas: ArrayLike, change: ArrayLike, *, at: float = 1.0) -> Regime:
     if not (x[0] > 0 and bool((np.diff(x) > 0).all())):
         raise ValueError("alphas: allowed: positive numbers that increase")
     known = np.isfinite(curves).all(0)
-    x, curves = x[known], curves[:, known]
+    x, curves = x[known], np.maximum(curves[:, known], _STILL)
     if len(x) < 2 or not x[0] <= at <= x[-1]:
         raise ValueError(
             f"at: {at:g} given; allowed: between two scales at which all trainings ended well, "
