@@ -1,4 +1,4 @@
-"""Chapter 8: double descent in an exact model, and initializations of wide networks."""
+"""Chapter 8: double descent in an exact model, initializations of wide networks, and SGD."""
 
 from symscape.experiments.discussion import _double_descent as _double_descent
 from symscape.experiments.discussion import _parametrization_limits as _parametrization_limits
