@@ -317,7 +317,11 @@ class OwnNetwork(lab.Experiment):
             alphas=(0.1, 1.0, 10.0, 30.0, 100.0, 1000.0), P=60, n_test=500, batch=30, seeds=2
         ),
         "overnight": OwnNetworkParameters(
-            alphas=tuple(10.0 ** (k / 2) for k in range(-8, 7)), P=100, n_test=1000, seeds=4
+            alphas=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 0.1, 1.0, 10.0, 30.0, 100.0, 1000.0),
+            P=60,
+            n_test=1000,
+            batch=30,
+            seeds=4,
         ),
         "paper": OwnNetworkParameters(
             alphas=tuple(10.0 ** (k / 2) for k in range(-8, 9)),
@@ -361,11 +365,11 @@ class OwnNetwork(lab.Experiment):
         return [point | training for point in points]
 
     def cost(self, point: dict[str, Any]) -> float:
-        """Steps of trainings on digits, times what one takes; a guess for networks of others."""
-        alpha, rows = point["alpha"], point["batch"] / 50
-        steps = 300.0 if alpha > 1 else 150.0 * max(1.0, 0.3 / alpha) ** 0.45
-        each = 4e-3 if point["model"] == FULLY_CONNECTED else 13e-3 * point.get("width", 8) / 8
-        return 0.5 + min(steps, point["steps"]) * each * rows * max(1.0, point["P"] / 200)
+        """Images that pass in trainings on digits; a guess for networks of others."""
+        epochs = 50.0 if point["alpha"] > 1 else 70.0 * max(1.0, 0.3 / point["alpha"]) ** 0.23
+        images = min(epochs * point["P"], float(point["steps"] * point["batch"]))
+        small = point["model"] == FULLY_CONNECTED
+        return 0.6 + images * (1.6e-4 if small else 4e-4 * point.get("width", 8) / 8)
 
     def measure(self, point: dict[str, Any]) -> dict[str, Any]:
         from symscape.dynamics import CrossEntropy
