@@ -142,7 +142,21 @@ def _similar(point: Point, generator: np.random.Generator) -> Result:
     return result | {"compressed_error": result["lazy_error"] * 0.95}
 
 
+def _cnn(point: Point, generator: np.random.Generator, *, thesis: bool) -> Result:
+    """Learning curves with the thesis's exponents, or exchanged ones."""
+    steep = (point["regime"] == "feature") == thesis
+    error = 0.1 * (point["P"] / 50) ** -(0.5 if steep else 1 / 3)
+    noise = math.exp(0.03 * generator.standard_normal())
+    return {"error": error * noise, "unsatisfied": 0.0, "taken": 100}
+
+
 WORLDS = [
+    World(
+        "regimes-cnn-curves",
+        true=lambda point, generator: _cnn(point, generator, thesis=True),
+        false=lambda point, generator: _cnn(point, generator, thesis=False),
+        overrides={"digits": "mnist-sample"},
+    ),
     World(
         "regimes-phase-diagram",
         true=lambda point, generator: _diagram(point, generator, thesis=True),

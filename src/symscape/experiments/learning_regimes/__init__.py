@@ -6,9 +6,10 @@ training*.
 """
 
 from symscape.experiments.learning_regimes import _own_network as _own_network
+from symscape.experiments.learning_regimes._cnn_curves import CnnCurves as CnnCurves
 from symscape.experiments.learning_regimes._data_sets import DataSets as DataSets
-from symscape.experiments.learning_regimes._kernels import Kernels as Kernels
 from symscape.experiments.learning_regimes._details import Details as Details
+from symscape.experiments.learning_regimes._kernels import Kernels as Kernels
 from symscape.experiments.learning_regimes._own_network import networks as networks
 from symscape.experiments.learning_regimes._own_network import regime_of as regime_of
 from symscape.experiments.learning_regimes._own_network import scales as scales

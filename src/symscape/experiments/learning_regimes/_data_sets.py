@@ -73,8 +73,11 @@ class DataSetsParameters(lab.Parameters):
     )
     P: int = Field(ge=20, description="training points")
     n_test: int = Field(ge=10, description="test points")
+    grey: bool = Field(
+        default=True, description="CIFAR-10 without colors for fully connected networks, d = 1024"
+    )
     h: Width = Field(description="width of the fully connected networks")
-    other_h: Width = Field(description="a second width, for MNIST")
+    other_h: Width = Field(description="a second width, for MNIST, three times smaller or larger")
     scales: Scales = Field(min_length=2, description="scales sqrt(h) alpha")
     tol: float = Field(gt=0, le=0.1, default=3e-3, description="tolerance of a step of the flow")
     max_steps: int = Field(ge=10, default=10_000, description="limit on the steps of the flow")
@@ -308,21 +311,23 @@ class DataSets(lab.Experiment):
         ),
         "overnight": DataSetsParameters(
             others=True,
-            P=500,
+            P=400,
             n_test=3000,
-            h=60,
-            other_h=20,
-            scales=(1e-2, 1.0, 1e2, 1e4),
+            h=30,
+            other_h=10,
+            scales=(1e-2, 1.0, 1e4),
+            tol=1e-2,
             channels=8,
             cnn_scales=(0.1, 10.0, 1e3),
             adam_steps=1000,
             members=3,
-            seeds=4,
+            seeds=3,
         ),
         "paper": DataSetsParameters(
             others=True,
             P=10_000,
             n_test=50_000,
+            grey=False,
             h=100,
             other_h=300,
             scales=(1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7),
@@ -359,12 +364,12 @@ class DataSets(lab.Experiment):
         setup, P = SETUPS[point["setup"]], point["P"]
         if setup.convolutional:
             pixels = 32 if setup.data == "cifar10" else 28
-            return point["members"] * point["steps"] * (2e-3 + 1e-6 * point["h"] * pixels**2)
-        d = setup.components or {"cifar10": 3072}.get(setup.data, 784)
+            return point["members"] * point["steps"] * (1e-3 + 9e-7 * point["h"] * pixels**2)
+        d = setup.components or {None: 784, True: 1024, False: 3072}[point.get("grey")]
         weights = d * point["h"] + (setup.L - 1) * point["h"] ** 2
         if setup.algorithm == "adam":
             return point["members"] * point["steps"] * (1e-3 + 1e-8 * weights)
-        evaluations = {"frozen": 20, "alternative": 5000}.get(setup.algorithm, 400)
+        evaluations = {"frozen": 20, "alternative": 5000}.get(setup.algorithm, 280)
         evaluations *= 4 if setup.components else 1
         return point["members"] * evaluations * P * (1e-9 * weights + 4e-8 * setup.L * point["h"])
 
@@ -378,6 +383,7 @@ class DataSets(lab.Experiment):
         split = binary_images(
             point["data"], point["P"], point["seed"], n_test=point["n_test"],
             components=setup.components, as_images=setup.convolutional,
+            grey=point.get("grey", False),
             dtype=torch.float32 if setup.algorithm == "adam" else torch.float64,
         )  # fmt: skip
         train = {"flow": _flow, "alternative": _flow, "adam": _adam, "frozen": _frozen_kernel}
@@ -437,6 +443,10 @@ def _widths(p: DataSetsParameters, name: str) -> list[dict[str, Any]]:
 
 
 def _limits(p: DataSetsParameters, setup: Setup) -> dict[str, Any]:
+    """What a point of a setup needs beside its place in the grid."""
+    if setup.data == "cifar10" and not setup.convolutional:
+        other = setup._replace(data="")
+        return {"grey": p.grey, **_limits(p, other)}
     if setup.algorithm == "adam":
         return {"steps": p.adam_steps}
     return {"steps": p.max_steps, "tol": p.tol}
