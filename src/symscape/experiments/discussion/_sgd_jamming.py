@@ -330,13 +330,22 @@ class SgdJamming(lab.Experiment):
             Axis("size over that of the widest", log=True),
             claims=("ch8.sec3.jamming-divergence",),
         )
+        peak = Figure(
+            "peak",
+            "Height of the peak at jamming",
+            f"Test error over that of gradient flow, mean over the N within a factor {NEAR} of its "
+            "N*.",
+            Axis("learning rate over batch size (stability limits)", log=True),
+            Axis("test error at jamming over that of gradient flow"),
+            claims=("ch8.sec3.jamming-error",),
+        )
         place = Figure(
             "place",
             "Where networks begin to fit",
             "Smallest N that fits, over that of gradient flow trained for the same time.",
-            Axis("learning rate over batch size (stability limits)", log=True),
+            peak.x,
             Axis("N* over that of gradient flow", log=True),
-            claims=("ch8.sec3.jamming-position",),
+            claims=("ch8.sec3.jamming-position", "ch8.sec3.jamming-one-temperature"),
         )
         for group, own in enumerate([FLOW, *_methods(p)]):
             name = method({**own, "P": p.P})
@@ -351,11 +360,13 @@ class SgdJamming(lab.Experiment):
                 averaged = {N: scaling.geometric_mean(v) for N, v in zip(curves.N, relative.T)}
                 size.estimates(name, averaged, "lines+markers", group)
                 if own["batch"]:
-                    ratio = _ratio(table, _position, own, FLOW)
-                    place.estimates(name, {temperature(own): ratio}, group=group)
+                    T = temperature(own)
+                    place.estimates(name, {T: _ratio(table, _position, own, FLOW)}, group=group)
+                    peak.estimates(name, {T: _ratio(table, _peak, own, FLOW)}, group=group)
         ends = [temperature(own) for own in _methods(p)]
         place.thesis("mild dependence", [min(ends), max(ends)], [1.0, 1.0])
-        return [error, together, size, place]
+        peak.guide("gradient flow", [min(ends), max(ends)], [1.0, 1.0])
+        return [error, together, size, peak, place]
 
 
 def _parameters(row: Row) -> float:

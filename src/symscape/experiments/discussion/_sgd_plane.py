@@ -90,6 +90,8 @@ def _cross_overs(table: Table, h: int, batch: int, rate: float) -> Array:
         NoEstimate: no run of this kind, or a data set whose curve does not cross 1.
     """
     rows = table.where(role="plane", h=h, batch=batch, rate=rate)
+    if not rows:
+        raise NoEstimate("The method is not among those that were run.")
     return np.array(
         [
             scaling.crossing(own.column("alpha"), [[_change(row) for row in own]], 1.0).value
