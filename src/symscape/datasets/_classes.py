@@ -22,6 +22,8 @@ from symscape.datasets._sources import resolve
 if TYPE_CHECKING:
     import torch
 
+_BLOCK = 4096
+
 
 def binary_images(
     name: str,
@@ -109,10 +111,17 @@ def image_classes(
     check_size("P", P, len(order))
     check_size("n_test", n_test, len(order) - P, zero_allowed=True)
     chosen = order[: P + n_test].numpy()
-    rows = normalized_rows(images[chosen].reshape(len(chosen), -1), mean)
-    if components is not None:
-        rows = _basis(source.pinned, grey).project(rows, components, whiten=whiten)
-    x = torch.from_numpy(rows).to(dtype or torch.float64)
+    basis = None if components is None else _basis(source.pinned, grey)
+
+    def inputs(block: np.ndarray) -> torch.Tensor:
+        rows = normalized_rows(images[block].reshape(len(block), -1), mean)
+        if basis is not None and components is not None:
+            rows = basis.project(rows, components, whiten=whiten)
+        return torch.from_numpy(rows).to(dtype or torch.float64)
+
+    # Blocks, so that float64 is held of a few images at a time only.
+    blocks = [chosen[i : i + _BLOCK] for i in range(0, len(chosen), _BLOCK)]
+    x = torch.cat([inputs(block) for block in blocks])
     if as_images:
         x = _channels_first(x, images.shape[1:])
     y = torch.from_numpy(labels[chosen].astype(np.int64))
