@@ -32,7 +32,8 @@ class PhaseDiagramParameters(lab.Parameters):
     colors: bool = Field(description="CIFAR-10 as well, where it is found")
     P: int = Field(ge=2, description="training points")
     L: int = Field(ge=1, le=20, default=2, description="hidden layers")
-    widths: Widths = Field(min_length=3, description="widths h of the cuts")
+    widths: Widths = Field(min_length=3, description="widths h of the cuts, digits")
+    color_widths: Widths = Field(min_length=3, description="widths h of the cuts, CIFAR-10")
     cuts: Scales = Field(min_length=2, description="scales sqrt(h) alpha of the cuts")
     map_widths: Widths = Field(description="widths of the scales between the cuts")
     map_scales: Scales = Field(description="scales between the cuts")
@@ -327,6 +328,7 @@ class PhaseDiagram(lab.Experiment):
             colors=False,
             P=30,
             widths=(1, 3, 10),
+            color_widths=(1, 3, 10),
             cuts=(0.1, 100.0),
             map_widths=(10,),
             map_scales=(1.0,),
@@ -342,6 +344,7 @@ class PhaseDiagram(lab.Experiment):
             colors=False,
             P=200,
             widths=(3, 4, 5, 6, 8, 12, 24),
+            color_widths=(2, 3, 4, 6, 12, 24),
             cuts=(1e-2, 1e3),
             map_widths=(5, 12, 24),
             map_scales=(1.0,),
@@ -355,10 +358,11 @@ class PhaseDiagram(lab.Experiment):
             colors=True,
             P=300,
             widths=(5, 7, 9, 11, 15, 24, 48),
+            color_widths=(2, 3, 4, 5, 6, 9, 14, 24, 48),
             cuts=(1e-2, 1.0, 1e3),
             map_widths=(7, 15, 24, 48),
             map_scales=(30.0,),
-            jamming_widths=(3, 16),
+            jamming_widths=(2, 16),
             crossover_widths=(8, 10, 14, 24, 36, 50, 72),
             budgets=(75, 150, 300),
             members=4,
@@ -368,6 +372,7 @@ class PhaseDiagram(lab.Experiment):
             colors=True,
             P=5000,
             widths=(8, 12, 16, 20, 24, 28, 32, 38, 46, 60, 80, 120, 200, 400, 1000),
+            color_widths=(8, 12, 16, 20, 24, 28, 32, 38, 46, 60, 80, 120, 200, 400, 1000),
             cuts=(1e-2, 1.0, 1e3),
             map_widths=(12, 20, 28, 38, 60, 120, 400, 1000),
             map_scales=(1e-3, 0.1, 10.0, 1e2, 1e4),
@@ -397,19 +402,21 @@ class PhaseDiagram(lab.Experiment):
             p.seeds, role="crossover", data=data, h=p.crossover_widths, **rest,
             ratio=p.ratio, steps=p.budgets[-1], n_kernel=p.n_kernel,
         )  # fmt: skip
-        places = {(h, a) for h in p.widths for a in p.cuts}
-        places |= {(h, a) for h in p.map_widths for a in p.map_scales}
-        yield from lab.grid(
-            p.seeds, role="map", data=data, **rest, steps=p.budgets[-1], members=p.members,
-            place=[{"h": h, "tilde_alpha": a} for h, a in sorted(places)],
-        )  # fmt: skip
+        for source in data:
+            widths = p.widths if source["family"] == "mnist" else p.color_widths
+            places = {(h, a) for h in widths for a in p.cuts}
+            places |= {(h, a) for h in p.map_widths for a in p.map_scales}
+            yield from lab.grid(
+                p.seeds, role="map", data=source, **rest, steps=p.budgets[-1], members=p.members,
+                place=[{"h": h, "tilde_alpha": a} for h, a in sorted(places)],
+            )  # fmt: skip
 
     def cost(self, point: dict[str, Any]) -> float:
         def training(h: float, narrow: float) -> float:
-            """A network of 8 neurons that does not fit takes the time ``narrow``."""
+            """A narrow network, which does not fit, takes the time ``narrow``."""
             weights = point["d"] * h + (point["L"] - 1) * h * h
             effort = point["P"] * point.get("steps", 300) / 9e4 * (1e-2 / point["tol"]) ** 0.3
-            return effort * (narrow / (1 + (h / 12) ** 2) + 0.2 + weights / 1e4)
+            return effort * (narrow / (1 + point["d"] * (h / 38) ** 2) + 0.2 + weights / 1e4)
 
         if point["role"] == "jamming":
             low, high = point["widths"]
