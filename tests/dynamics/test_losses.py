@@ -17,7 +17,13 @@ BINARY = [
     CrossEntropy(),
     Square(),
 ]
-MULTICLASS = [CrossEntropy(), MulticlassHinge(), MulticlassHinge(margin=0.5)]
+MULTICLASS = [
+    CrossEntropy(),
+    MulticlassHinge(),
+    MulticlassHinge(margin=0.5),
+    MulticlassHinge(power=1),
+    MulticlassHinge(power=3),
+]
 
 
 @pytest.fixture

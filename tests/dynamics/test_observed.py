@@ -148,6 +148,27 @@ def test_snapshots_of_flows_are_located_inside_the_step(smooth_problem):
     assert times[0] == pytest.approx(times[1], rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    "integrator", [Adam(1e-2), SGD(1e-2, 7), RungeKutta()], ids=["adam", "sgd", "flow"]
+)
+def test_weights_are_kept_at_chosen_steps(smooth_problem, integrator):
+    net, w0, x, y = smooth_problem
+
+    def run(**others):
+        return train(net, w0, x, y, loss=SoftHinge(), integrator=integrator, **others)
+
+    record = Record(keep_steps=(9, 0, 4, 10_000), loss_levels=(0.99,))
+    result = run(record=record, stop=Stop(max_steps=30, check_every=30))
+    kept = [snapshot for snapshot in result.snapshots if math.isnan(snapshot.level)]
+    assert [snapshot.step for snapshot in kept] == [0, 4, 9]
+    times = [snapshot.time for snapshot in result.snapshots]
+    assert times == sorted(times)
+    for snapshot in kept:
+        again = run(stop=Stop(max_steps=snapshot.step))
+        assert torch.equal(snapshot.w, again.w)
+        assert (snapshot.time, snapshot.loss) == (again.time, again.loss)
+
+
 def test_time_at_loss_of_runs_that_did_not_get_there(smooth_problem):
     net, w0, x, y = smooth_problem
     result = train(
@@ -163,6 +184,8 @@ def test_wrong_arguments_are_named(smooth_problem):
     net, w0, x, y = smooth_problem
     with pytest.raises(ValueError, match="observables: 'speed' given; allowed: displacement"):
         Record(observables=("speed",))
+    with pytest.raises(ValueError, match="keep_steps: -1 given"):
+        Record(keep_steps=(3, -1))
     with pytest.raises(ValueError, match=r"alpha: -1\.0 given"):
         preactivation_speed(net, w0, x, y, loss=SoftHinge(), alpha=-1.0)
     with pytest.raises(ValueError, match="w0: shape"):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from symscape.dynamics._losses import Hinge, MulticlassHinge, SoftHinge, Square
+from symscape.dynamics._multi_margin import MultiMargin
 
 __all__ = ["check_labels", "check_signs"]
 
@@ -32,7 +33,9 @@ def check_labels(name: str, labels: Tensor, dtype: torch.dtype, outputs: int, lo
         loss: the loss; one that is unknown here is taken for one of classification.
     """
     binary = isinstance(loss, Hinge | SoftHinge)
-    if (binary and outputs > 1) or (isinstance(loss, MulticlassHinge) and outputs == 1):
+    if (binary and outputs > 1) or (
+        isinstance(loss, MulticlassHinge | MultiMargin) and outputs == 1
+    ):
         allowed = "c = 1" if binary else "c > 1"
         raise ValueError(f"loss: {loss} given with {outputs} outputs; allowed: with {allowed}")
     if isinstance(loss, Square):

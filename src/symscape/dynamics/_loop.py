@@ -28,6 +28,7 @@ class _Member:
     lines: list[tuple[float, ...]] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     levels: list[float] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
     window_start: int = 0
     window_loss: float = math.inf
 
@@ -66,7 +67,10 @@ class _Loop:
         )
         levels = sorted(record.loss_levels, reverse=True)
         count = stepper.objective.members
-        self.members = [_Member(index, levels=list(levels)) for index in range(count)]
+        steps = sorted(set(record.keep_steps))
+        self.members = [
+            _Member(index, levels=list(levels), steps=list(steps)) for index in range(count)
+        ]
         self.results: dict[int, TrainResult] = {}
         self._schedule = record.steps()
         self._next_record = next(self._schedule)
@@ -80,7 +84,8 @@ class _Loop:
         late = stop.wall_time is not None and now - self._start >= stop.wall_time
         due = self.iteration >= self._next_record
         check = self.iteration % stop.check_every == 0 or self.iteration >= stop.max_steps
-        if not (due or check or late):
+        keep = self.iteration in self.record.keep_steps
+        if not (due or check or late or keep):
             return
         losses = stepper.objective.per_pattern(stepper.measures)
         counts = stepper.measures.n_delta
@@ -89,6 +94,9 @@ class _Loop:
             loss, n_delta = losses[position], counts[position]
             if member.levels and loss <= member.levels[0]:
                 self._keep_weights(position, loss)
+            while member.steps and stepper.steps[position] >= member.steps[0]:
+                del member.steps[0]
+                self._keep(position, math.nan, self._state(position), loss)
             status = self._status(position, loss, n_delta, late)
             if status is not None:
                 ended[position] = status
@@ -129,11 +137,17 @@ class _Loop:
                 return objective.per_pattern(measures)[0] - level
 
             located = stepper.locate(position, above)
-            w, time, measures = self._state(position) if located is None else located
-            if located is not None:
-                loss = stepper.objective.select([position]).per_pattern(measures)[0]
-            steps, n_delta = stepper.steps[position], measures.n_delta[0]
-            member.snapshots.append(Snapshot(level, steps, time, loss, n_delta, w[0]))
+            if located is None:
+                self._keep(position, level, self._state(position), loss)
+            else:
+                reached = stepper.objective.select([position]).per_pattern(located[2])[0]
+                self._keep(position, level, located, reached)
+
+    def _keep(self, position: int, level: float, state: Located, loss: float) -> None:
+        w, time, measures = state
+        steps, n_delta = self.stepper.steps[position], measures.n_delta[0]
+        kept = Snapshot(level, steps, time, loss, n_delta, w[0])
+        self.members[position].snapshots.append(kept)
 
     def _state(self, position: int) -> Located:
         """The present parameters, time and measures of one member."""

@@ -262,8 +262,8 @@ class Square:
 
 @dataclass(frozen=True)
 class MulticlassHinge:
-    r"""The quadratic hinge of c outputs,
-    :math:`\ell = \frac1{2c}\sum_{i=1}^c \max(0, \epsilon - t_i f_i)^2`, with the targets
+    r"""The hinge of c outputs, each by itself (one against all),
+    :math:`\ell = \frac1{\gamma c}\sum_{i=1}^c \max(0, \epsilon - t_i f_i)^\gamma`, with the targets
     :math:`t_i = +1` for the right class and -1 for the others; the largest output decides, and a
     tie is no prediction.
 
@@ -271,26 +271,34 @@ class MulticlassHinge:
 
     Args:
         margin: :math:`\epsilon > 0`.
+        power: :math:`\gamma \ge 1`, 2 for the quadratic hinge.
 
-    Source: Ch. 1, paper A, Eq. 10, with the factor 1/2 of the binary loss.
+    Source: Ch. 1, paper A, Eq. 10, with the factor 1/2 of the binary loss; Ch. 2, paper B, App. A
+    (power 1, without the factor 1/c).
     """
 
     margin: float = 1.0
+    power: float = 2.0
 
     def __post_init__(self) -> None:
-        _check_margin(self.margin)
+        _ = self._each
+
+    @property
+    def _each(self) -> Hinge:
+        """The hinge of one output."""
+        return Hinge(self.power, self.margin)
 
     def value(self, f: Tensor, y: Tensor) -> Tensor:
         """The loss of each pattern, (..., P)."""
-        return 0.5 * (self.delta(f, y).clamp_min(0.0) ** 2).mean(-1)
+        return self._each.value(f, _signs(f, y)).mean(-1)
 
     def derivative(self, f: Tensor, y: Tensor) -> Tensor:
-        r""":math:`-t_i \max(0, \Delta_i) / c`, (..., P, c)."""
-        return -_signs(f, y) * self.delta(f, y).clamp_min(0.0) / f.shape[-1]
+        r""":math:`-t_i \max(0, \Delta_i)^{\gamma - 1} / c`, (..., P, c)."""
+        return self._each.derivative(f, _signs(f, y)) / f.shape[-1]
 
     def second_derivative(self, f: Tensor, y: Tensor) -> Tensor:
-        """Diagonal matrices with 1/c for the unsatisfied outputs, (..., P, c, c)."""
-        return torch.diag_embed(self.unsatisfied(f, y).to(f.dtype) / f.shape[-1])
+        """Diagonal matrices, (..., P, c, c): 1/c for the unsatisfied outputs if the power is 2."""
+        return torch.diag_embed(self._each.second_derivative(f, _signs(f, y)) / f.shape[-1])
 
     def delta(self, f: Tensor, y: Tensor) -> Tensor:
         r""":math:`\epsilon - t_i f_i`, (..., P, c)."""

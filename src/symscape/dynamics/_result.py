@@ -20,11 +20,11 @@ Strategy = Literal["loop", "processes", "batched"]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The weights where the loss first fell to ``level``.
+    """The weights where the loss first fell to ``level``, or at a chosen step.
 
     Flows are located inside the step, so that ``loss`` and ``time`` are those of the crossing;
     other methods give the first step at or below the level. With alpha, ``level`` and ``loss`` are
-    alpha^2 times the loss.
+    alpha^2 times the loss. ``level`` is NaN for weights that were kept at their step.
     """
 
     level: float
@@ -59,7 +59,7 @@ class TrainResult:
         best_test_error: its minimum over the recorded steps.
         history: arrays of equal length: step, time, loss, n_delta, misclassified, grad_norm,
             test_error where there is a test set, and the observables of the :class:`Record`.
-        snapshots: the weights kept at given losses.
+        snapshots: the weights kept at given losses and steps, in the order of time.
         loss_levels: the losses that were asked for.
     """
 

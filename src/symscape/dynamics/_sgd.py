@@ -13,6 +13,7 @@ from symscape.dynamics._first_order import check_positive, count_step
 from symscape.dynamics._network_objective import NetworkObjective
 from symscape.dynamics._objective import Measures, Objective
 from symscape.dynamics._stepper import Stepper
+from symscape.networks._activations import COMPILED
 
 __all__ = ["SGD"]
 
@@ -147,7 +148,7 @@ class _StochasticStepper(Stepper):
 
 def _network(config: SGD, objective: NetworkObjective, w: Tensor) -> BatchNetwork:
     net = objective.net
-    compiled = isinstance(net.activation, str) and len(w) == 1 and w.device.type == "cpu"
+    compiled = net.activation in COMPILED and len(w) == 1 and w.device.type == "cpu"
     if compiled and w.dtype in (torch.float32, torch.float64):
         return CompiledBatchNetwork(net, config.batch_norm, config.batch, w)
     return BatchNetwork(net, config.batch_norm)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from symscape._arguments import integer_fields, refused
+from symscape._arguments import integer, integer_fields, refused
 
 __all__ = ["Observable", "Plateau", "Record", "Status", "Stop"]
 
@@ -88,17 +88,22 @@ class Record:
         loss_levels: the weights are kept where the loss (with alpha: alpha^2 times the loss) first
             falls to each level (see :class:`Snapshot`).
         observables: names of further columns of the history.
+        keep_steps: the weights are kept at these steps too (of methods that reject steps: at the
+            first look after them); runs that end before have none.
     """
 
     per_decade: int = 20
     every: int | None = 1000
     loss_levels: tuple[float, ...] = ()
     observables: tuple[Observable, ...] = ()
+    keep_steps: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         integer_fields(self, per_decade=0)
         if self.every is not None:
             integer_fields(self, every=1)
+        kept = tuple(integer("keep_steps", step, 0) for step in self.keep_steps)
+        object.__setattr__(self, "keep_steps", kept)
         for name in self.observables:
             if name not in get_args(Observable):
                 raise refused("observables", name, ", ".join(get_args(Observable)))
