@@ -252,7 +252,7 @@ class Kernels(lab.Experiment):
             channels=8,
             adam_steps=1000,
             frozen_steps=400,
-            seeds=6,
+            seeds=5,
         ),
         "paper": KernelsParameters(
             colors=True,
