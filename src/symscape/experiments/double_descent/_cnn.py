@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,10 @@ class ConvolutionParameters(lab.Parameters):
     batch: int = Field(ge=1, description="images in a step of SGD")
     rate: float = Field(gt=0, description="learning rate times f")
     n_test: int = Field(ge=20, description="test images")
+    loss: Literal["pairs", "one-vs-all"] = Field(
+        default="pairs",
+        description="linear hinge of the right class less each other one, or of every output",
+    )
 
 
 @lab.once
@@ -167,7 +171,7 @@ class DoubleDescentConvolutions(lab.Experiment):
         "paper": ConvolutionParameters(
             P=50_000, pooled=1,
             filters=(2, 4, 8, 16, 24, 28, 32, 40, 48, 64, 128, 256, 512, 1024, 1280, 2048),
-            seeds=20, epochs=200, batch=250, rate=1.0, n_test=10_000,
+            seeds=20, epochs=200, batch=250, rate=1.0, n_test=10_000, loss="one-vs-all",
         ),
     }  # fmt: skip
     claims = CLAIMS
@@ -180,7 +184,7 @@ class DoubleDescentConvolutions(lab.Experiment):
         data = next(iter(found.values()), None) or resolve(p.sources[0])
         return lab.grid(
             p.seeds, f=p.filters, data=data.pinned, P=p.P, pooled=p.pooled, epochs=p.epochs,
-            batch=p.batch, rate=p.rate, n_test=p.n_test,
+            batch=p.batch, rate=p.rate, n_test=p.n_test, loss=p.loss,
         )  # fmt: skip
 
     def cost(self, point: dict[str, Any]) -> float:
@@ -191,7 +195,7 @@ class DoubleDescentConvolutions(lab.Experiment):
         import torch
 
         from symscape.datasets import image_classes
-        from symscape.dynamics import MultiMargin
+        from symscape.dynamics import Loss, MulticlassHinge, MultiMargin
         from symscape.networks import PooledCNN
         from symscape.training import fit
 
@@ -202,8 +206,12 @@ class DoubleDescentConvolutions(lab.Experiment):
         pool = functools.partial(torch.nn.functional.avg_pool2d, kernel_size=point["pooled"])
         x, x_test = pool(images.x_train), pool(images.x_test)
         net = PooledCNN(f, x.shape[1], 10, size=x.shape[-1], seed=point["seed"]).to(x.dtype)
+        # One-vs-all is a mean over the ten outputs, pairs are summed.
+        pairs = point["loss"] == "pairs"
+        loss: Loss = MultiMargin() if pairs else MulticlassHinge(power=1)
+        rate = point["rate"] / f * (1 if pairs else 10)
         run = fit(
-            net, x, images.y_train, loss=MultiMargin(), optimizer="sgd", lr=point["rate"] / f,
+            net, x, images.y_train, loss=loss, optimizer="sgd", lr=rate,
             batch=batch, steps=point["epochs"] * (P // batch), seed=point["seed"],
             test=(x_test, images.y_test),
         )  # fmt: skip

@@ -43,7 +43,7 @@ class Mean:
         norm_test: squared norms of the output, by time and size.
         norm_train: the same on the training set.
         steps: steps until the end.
-        by_members: test error of ensembles, by number of members and size.
+        of_members: test errors of ensembles of n nets, by size.
     """
 
     N: Array
@@ -60,7 +60,7 @@ class Mean:
     norm_test: Array
     norm_train: Array
     steps: Array
-    by_members: dict[int, Array]
+    of_members: Callable[[int], Array]
 
     def near(self, factor: float) -> Mask:
         """The sizes within a factor of N*."""
@@ -126,15 +126,13 @@ class Curve:
         def average(name: str) -> Array:
             return _average(self.rows[name][some][:, alive])
 
-        margins = self.margins[some][:, alive]
-        order = np.random.default_rng(0).permutation(len(some))
         return Mean(
             N=self.N[alive],
             ratio=self.N[alive] / N_star,
             fitted=average("fitted"),
             single=average("single"),
             best=average("best"),
-            ensemble=_error(margins),
+            ensemble=self._error([some])[alive],
             deviation_test=np.sqrt(average("deviation_test")),
             deviation_train=np.sqrt(average("deviation_train")),
             gradient=np.nanmedian(self.rows["gradient"][some][:, alive], 0),
@@ -143,12 +141,25 @@ class Curve:
             norm_test=average("norm_test").T,
             norm_train=average("norm_train").T,
             steps=average("steps"),
-            by_members={
-                n: np.mean([_error(margins[part]) for part in _parts(order, n)], axis=0)
-                for n in ENSEMBLES
-                if n <= len(some)
-            },
+            of_members=functools.cache(lambda n: self._error(_parts(some, n))[alive]),
         )
+
+    def _error(self, ensembles: Sequence[Sequence[int]]) -> Array:
+        """Test error of the mean outputs of ensembles, averaged over these, by size.
+
+        Silent nets do not vote; neither the sum nor the mean of the others changes sign by that.
+        """
+        counts = np.zeros((len(ensembles), len(self.N_star)), np.float32)
+        for row, seeds in zip(counts, ensembles):
+            np.add.at(row, seeds, 1)
+        wrong = ~(np.tensordot(counts, self.votes, 1) > 0)
+        error: Array = wrong.mean((0, 2))
+        return error
+
+    @functools.cached_property
+    def votes(self) -> NDArray[np.float32]:
+        """The margins, 0 for silent nets."""
+        return np.nan_to_num(self.margins)
 
     @property
     def everyone(self) -> Mean:
@@ -172,12 +183,6 @@ class Curve:
         return of(choices[0]).noted(note) if len(choices) == 1 else scaling.scan(of, choices, note)
 
 
-def _error(margins: NDArray[np.float32]) -> Array:
-    """Test error of the mean output over seeds, silent nets left out: (seeds, sizes, n_test)."""
-    wrong: Array = (~(_average(margins) > 0)).mean(-1)
-    return wrong
-
-
 def _average(values: NDArray[Any]) -> NDArray[Any]:
     """Mean over seeds, the first axis, without those that are NaN; NaN where all are."""
     there = np.isfinite(values)
@@ -186,9 +191,13 @@ def _average(values: NDArray[Any]) -> NDArray[Any]:
     return np.where(count > 0, total, math.nan)
 
 
-def _parts(order: NDArray[np.int_], n: int) -> list[NDArray[np.int_]]:
-    """Disjoint groups of n."""
-    return [order[i : i + n] for i in range(0, len(order) - n + 1, n)]
+def _parts(seeds: Sequence[int], n: int) -> list[list[int]]:
+    """Disjoint groups of n seeds, drawn at random."""
+    order = np.random.default_rng(0).permutation(np.asarray(seeds)).tolist()
+    groups = [order[i : i + n] for i in range(0, len(order) - n + 1, n)]
+    if not groups:
+        raise NoEstimate(f"There are fewer than {n} nets.")
+    return groups
 
 
 @lab.once

@@ -318,4 +318,4 @@ def _cost_of(P: int, members: int) -> Value:
 
 
 def _error_of(members: int) -> Value:
-    return lambda mean: mean.single if members == 1 else mean.by_members[members]
+    return lambda mean: mean.single if members == 1 else mean.of_members(members)
