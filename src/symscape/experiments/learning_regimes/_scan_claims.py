@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from symscape import scaling
+from symscape import lab, scaling
 from symscape.experiments.learning_regimes import _scan_runs as runs
 from symscape.experiments.learning_regimes._observed_flow import LEVELS, SLAB, Array
 from symscape.lab import Claim, Estimate, NoEstimate, Row, Table, Tolerance
@@ -214,7 +214,7 @@ def _over_seeds(of: Sequence[runs.Stack], statistic: Callable[[Sequence[int]], f
         # One seed drawn every time is no ensemble.
         return statistic(seeds) if len(set(seeds)) > 1 else math.nan
 
-    return scaling.bootstrap(runs.common_seeds(of), alive, resamples=200)
+    return scaling.bootstrap(runs.common_seeds(of), alive, resamples=100)
 
 
 def _data_sets(table: Table) -> Iterator[tuple[str, int, list[int], list[float]]]:
@@ -227,16 +227,24 @@ def _data_sets(table: Table) -> Iterator[tuple[str, int, list[int], list[float]]
             yield data, L, sorted({r["h"] for r in some}), sorted({r["scale"] for r in some})
 
 
-def _ends(p: ScanParameters) -> tuple[float, float]:
+def _ends(p: ScanParameters, data: str) -> tuple[float, float]:
     """The scales that stand for feature and for lazy training where errors are compared."""
-    return p.ensemble_scales[0], p.ensemble_scales[-1]
+    scales = p.ensemble_scales if data == SLAB else p.image_scales
+    return scales[0], scales[-1]
+
+
+def _paired(parts: Sequence[Table], value: Value) -> Array:
+    """A number of the runs of those seeds that all parts have, (parts, seeds)."""
+    found = [{row["seed"]: value(row) for row in rows} for rows in parts]
+    seeds = sorted(set.intersection(*(set(part) for part in found)))
+    return np.array([[part[seed] for seed in seeds] for part in found], float)
 
 
 def _ensemble_helps(table: Table, p: ScanParameters) -> Panels:
     """Error of the ensemble over that of its members, of the narrowest nets in both regimes."""
     found = {}
     for data, L, widths, _ in _data_sets(table):
-        for scale in _ends(p):
+        for scale in _ends(p, data):
             of = runs.stack(table, data, L, widths[0], scale)
 
             def statistic(seeds: Sequence[int], of: runs.Stack = of) -> float:
@@ -254,7 +262,7 @@ def _ensemble_flat(table: Table, p: ScanParameters) -> Panels:
     for data, L, widths, _ in _data_sets(table):
         pairs = [
             (runs.stack(table, data, L, widths[0], s), runs.stack(table, data, L, widths[-1], s))
-            for s in _ends(p)
+            for s in _ends(p, data)
         ]
 
         def statistic(
@@ -286,13 +294,14 @@ def _lazy_single_better(table: Table, p: ScanParameters) -> Panels:
     """Test error of lazy less that of feature training, single nets, by seed."""
     data, L, h = _images(table)
     rows = runs.networks(table, data=data, L=L, h=h)
-    errors = [rows.where(scale=scale).per_seed(runs.TEST_ERROR) for scale in _ends(p)]
-    return {runs.name_of(data): scaling.mean(errors[1] - errors[0], f"h = {h}.")}
+    parts = [rows.where(scale=scale) for scale in _ends(p, data)]
+    feature, lazy = _paired(parts, runs.TEST_ERROR)
+    return {runs.name_of(data): scaling.mean(lazy - feature, f"h = {h}.")}
 
 
 def _lazy_ensemble_better(table: Table, p: ScanParameters) -> Panels:
     data, L, h = _images(table)
-    of = [runs.stack(table, data, L, h, scale) for scale in _ends(p)]
+    of = [runs.stack(table, data, L, h, scale) for scale in _ends(p, data)]
 
     def statistic(seeds: Sequence[int]) -> float:
         feature, lazy = (runs.statistics(some, seeds).ensemble_error for some in of)
@@ -301,42 +310,48 @@ def _lazy_ensemble_better(table: Table, p: ScanParameters) -> Panels:
     return {runs.name_of(data): _over_seeds(of, statistic).noted(f"h = {h}.")}
 
 
-def frozen(table: Table, row: Row) -> Row:
-    """The run of the frozen kernel with the initial weights of a net.
+@lab.once
+def frozen(table: Table) -> dict[tuple[str, int, int, int], Row]:
+    """The runs of frozen kernels by data, L, h and seed."""
+    return {_initial(row): row for row in table.where(role="frozen")}
 
-    Raises:
-        NoEstimate: it is not there.
-    """
-    same = {name: row[name] for name in ("data", "L", "h", "seed")}
-    for twin in table.where(role="frozen", **same):
-        return twin
-    raise NoEstimate("The run of the frozen kernel is not finished.")
+
+def _initial(row: Row) -> tuple[str, int, int, int]:
+    """What two runs from the same initial weights have in common."""
+    return row["data"], row["L"], row["h"], row["seed"]
 
 
 def distance(table: Table, row: Row) -> float:
-    """Between the test outputs of a net and of its frozen kernel, relative to the latter."""
-    net, kernel = (r["margins"].astype(np.float64) for r in (row, frozen(table, row)))
+    """Between the test outputs of a net and of its frozen kernel, relative to the latter.
+
+    NaN where the run of the frozen kernel is not there.
+    """
+    twin = frozen(table).get(_initial(row))
+    if twin is None:
+        return math.nan
+    net, kernel = (r["margins"].astype(np.float64) for r in (row, twin))
     return float(np.linalg.norm(net - kernel) / np.linalg.norm(kernel))
 
 
-def _to_frozen(table: Table, p: ScanParameters, value: Callable[[Row, Row], float]) -> Panels:
+def _to_frozen(value: Callable[[Table, Row], float]) -> Answer:
     """A comparison of the laziest nets of each data set and width with their frozen kernels."""
-    found = {}
-    for data, L, widths, scales in _data_sets(table):
-        for h in widths:
-            rows = runs.networks(table, data=data, L=L, h=h, scale=scales[-1])
-            paired = rows.select(lambda row: row["status"] == "converged")
-            name = f"{runs.name_of(data)}, h = {h}, {scales[-1]:g}"
-            found[name] = scaling.mean(paired.per_seed(lambda row: value(row, frozen(table, row))))
-    return found
+
+    def answer(table: Table, p: ScanParameters) -> Panels:
+        found = {}
+        for data, L, widths, scales in _data_sets(table):
+            for h in widths:
+                rows = runs.networks(table, data=data, L=L, h=h, scale=scales[-1])
+                values = [runs.finished(lambda row: value(table, row))(row) for row in rows]
+                name = f"{runs.name_of(data)}, h = {h}, {scales[-1]:g}"
+                found[name] = scaling.mean([v for v in values if math.isfinite(v)])
+        return found
+
+    return answer
 
 
-def _same_outputs(table: Table, p: ScanParameters) -> Panels:
-    return _to_frozen(table, p, lambda row, _: distance(table, row))
-
-
-def _same_error(table: Table, p: ScanParameters) -> Panels:
-    return _to_frozen(table, p, lambda row, twin: row["test_error"] - twin["test_error"])
+def _more_errors(table: Table, row: Row) -> float:
+    twin = frozen(table).get(_initial(row))
+    return math.nan if twin is None else row["test_error"] - twin["test_error"]
 
 
 def _fixed_alpha(table: Table, p: ScanParameters) -> Estimate:
@@ -404,10 +419,9 @@ def _sharp(table: Table, p: ScanParameters) -> Panels:
 
     found = {}
     for name, _, _, rows in runs.by_net(table):
-        some = [rows.where(scale=scale) for scale in (1e-3, 1e4)]
-        feature, lazy = (part.per_seed(runs.finished(span)) for part in some)
-        n = min(len(feature), len(lazy))
-        found[name] = scaling.geometric_mean(feature[:n] / lazy[:n])
+        parts = [rows.where(scale=scale) for scale in (1e-3, 1e4)]
+        feature, lazy = _paired(parts, runs.finished(span))
+        found[name] = scaling.geometric_mean(feature / lazy)
     return found
 
 
@@ -669,7 +683,7 @@ CLAIMS = (
             "distance of the test outputs from those of the frozen kernel over their size: 2 %, of "
             "which the steps of the two flows make half a percent",
         ),
-        _same_outputs,
+        _to_frozen(distance),
     ),
     Claim(
         "ch3.i.fig3b.frozen-error",
@@ -677,7 +691,7 @@ CLAIMS = (
         "Lazy nets have the test error of their frozen kernel.",
         0.0,
         Tolerance(-0.005, 0.005, "difference of the errors, seed by seed: half a percent"),
-        _same_error,
+        _to_frozen(_more_errors),
     ),
     Claim(
         "ch3.i.fig3b.lazy-better",

@@ -474,12 +474,13 @@ def _distance(table: Table) -> Figure:
         claims=("ch3.i.fig3b.frozen-outputs",),
     )
 
-    def distance(row: Row) -> float:
-        try:
-            return claims.distance(table, row)
-        except NoEstimate:
-            return math.nan
-
     rows = runs.several_widths(table).select(lambda row: row["scale"] >= 1 and _fits(row))
-    figure.curves(rows, "scale", distance, "h", name="h = {h}", geometric=True)
+    figure.curves(
+        rows,
+        "scale",
+        lambda row: claims.distance(table, row),
+        "h",
+        name="h = {h}",
+        geometric=True,
+    )
     return figure
