@@ -34,7 +34,7 @@ def symscape(
     )
 
 
-COMMANDS = ["", "list", "run", "report", "reproduce", "doctor", "stability"]
+COMMANDS = ["", "list", "run", "report", "reproduce", "doctor", "stability", "regime"]
 DATA_COMMANDS = ["data", "data list", "data fetch", "data verify"]
 
 

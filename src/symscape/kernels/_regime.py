@@ -14,7 +14,7 @@ from torch import Tensor
 
 from symscape import scaling
 from symscape._arguments import integer
-from symscape.dynamics import Loss, MultiMargin, SoftHinge
+from symscape.dynamics import Loss, MulticlassHinge, MultiMargin, SoftHinge
 from symscape.kernels._kernel_observables import kernel_change, kernel_norm
 from symscape.kernels._ntk import empirical_ntk
 from symscape.scaling import Estimate, NoEstimate, geometric_mean
@@ -48,7 +48,7 @@ CROSSOVER = 1.0
 _POINTS = 100
 _STILL = 1e-12  # the change of a kernel that does not move, as of a model linear in its weights
 _NEAR = 2.0  # a kernel that changes by 1/2 to 2 of its norm is on neither side
-_SHARE = 0.04  # unsatisfied constraints over P with which a training counts, as in paper I
+_SHARE = 0.04  # of unsatisfied constraints with which a training still counts, as in paper I
 _STEP = 0.01  # of ADAM at most, in units of the weights' root mean square
 _CHANGE = 0.3  # of the predictor in the first step
 
@@ -62,8 +62,8 @@ class KernelMotion:
         change: :math:`\|\Theta - \Theta_0\|/\|\Theta_0\|` on test points; NaN if it diverged.
         growth: :math:`\|\Theta\|/\|\Theta_0\|`.
         lr: the learning rate.
-        trained: whether the training set is fitted, but for unsatisfied constraints that are no
-            more than 4 % of its points.
+        trained: whether the training set is fitted, but for 4 % of its constraints, which are
+            its points, or with hinges of several classes the pairs of a point and a wrong class.
         fit: the training.
     """
 
@@ -185,7 +185,9 @@ def kernel_motion(
         after = empirical_ntk(model, points)
         change = kernel_change(after, before)
         growth = kernel_norm(after) / kernel_norm(before)
-    trained = done.status != "diverged" and done.n_delta <= _SHARE * len(x)
+    pairs = isinstance(loss, MultiMargin | MulticlassHinge)
+    constraints = len(x) * (f.shape[1] - 1 if pairs else 1)
+    trained = done.status != "diverged" and done.n_delta <= _SHARE * constraints
     return KernelMotion(alpha, change, growth, lr, trained, done)
 
 

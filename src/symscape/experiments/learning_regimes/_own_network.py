@@ -117,8 +117,6 @@ def _network(
     Raises:
         ValueError: it does not.
     """
-    import torch
-
     from symscape.training import check_stationary, model_fingerprint, trial_outputs
 
     fields: dict[str, Any] = {"model": name, "shape": list(shape), "classes": classes}
@@ -126,7 +124,11 @@ def _network(
     if width is not None and "width" not in _arguments(name):
         raise ValueError(f"widths: given for {name}; allowed: for functions with an argument width")
     model = _build(fields | {"seed": 0})
-    first = next(model.parameters(), torch.empty(0))
+    first = next((p for p in model.parameters() if p.requires_grad), None)
+    if first is None:
+        raise ValueError(
+            f"model: {name} has no parameters that require gradients; allowed: one or more"
+        )
     x = _images(source, P, 2, classes, first.dtype).x_train.to(first.device)
     f = trial_outputs(model, x[:3])
     outputs = 1 if f.ndim == 1 else f.shape[1]
