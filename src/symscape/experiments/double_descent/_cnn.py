@@ -177,11 +177,9 @@ class DoubleDescentConvolutions(lab.Experiment):
     claims = CLAIMS
 
     def points(self, p: ConvolutionParameters) -> Iterator[dict[str, Any]]:
-        from symscape.datasets import available, resolve
+        from symscape.datasets import available
 
-        found = available({source: source for source in p.sources})
-        # Where none is found, the error says how to fetch the first.
-        data = next(iter(found.values()), None) or resolve(p.sources[0])
+        data = next(iter(available({source: source for source in p.sources}).values()))
         return lab.grid(
             p.seeds, f=p.filters, data=data.pinned, P=p.P, pooled=p.pooled, epochs=p.epochs,
             batch=p.batch, rate=p.rate, n_test=p.n_test, loss=p.loss,

@@ -109,12 +109,12 @@ class DoubleDescentWidth(lab.Experiment):
     def points(self, p: WidthParameters) -> Iterator[dict[str, Any]]:
         from symscape.datasets import available
 
-        # A data set that is missing is left out; where all are, the error says so.
+        # A data set that is missing is left out; where all are, an error says so.
         found = available({source: source for source, *_ in p.curves})
         nets = [
             {"data": pinned(source, P + p.n_test), "L": L, "P": P, "h": _width(h, p.d, L)}
             for source, L, P in p.curves
-            if source in found or not found
+            if source in found
             for h in p.widths
         ]
         # For Fig. 7B: the whole time over powers of 4.
