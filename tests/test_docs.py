@@ -24,6 +24,7 @@ BLOCK = re.compile(
 DOCUMENTED = [
     "networks",
     "dynamics",
+    "training",
     "landscape",
     "datasets",
     "lab",
