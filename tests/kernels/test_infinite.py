@@ -159,6 +159,18 @@ def test_two_sets_of_points_and_blocks(name, sphere, monkeypatch):
     torch.testing.assert_close(single.ntk.double(), whole.ntk, rtol=1e-5, atol=1e-5)
 
 
+def test_factor_of_the_biases():
+    # with one hidden layer the kernel is linear in its square
+    x = points(6, 4)
+    nets = [
+        FullyConnected(4, 3, 1, parametrization="ntp", activation="erf", bias_factor=s)
+        for s in (1.0, 0.1)
+    ]
+    none = infinite_kernels(network(activation("erf"), 1, d=4), x).ntk
+    full, small = (infinite_kernels(net, x).ntk for net in nets)
+    torch.testing.assert_close(small, none + 0.01 * (full - none), rtol=1e-12, atol=0)
+
+
 def test_linear_networks_and_none():
     x = points(5, 4, sphere=False)
     k = x @ x.T / 4

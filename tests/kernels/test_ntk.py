@@ -34,6 +34,7 @@ NETS = [
     FullyConnected(4, 7, 1, c=2, parametrization="ntp", activation="relu", normalized=True),
     FullyConnected(4, 7, 0, c=2, parametrization="ntp"),
     FullyConnected(4, 7, 0, bias=False),
+    FullyConnected(4, 6.5, 2, c=2, parametrization="ntp", activation="erf", bias_factor=0.3),
 ]
 
 

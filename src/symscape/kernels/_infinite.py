@@ -36,7 +36,8 @@ class InfiniteKernels(NamedTuple):
 def infinite_kernels(net: FullyConnected, x1: Tensor, x2: Tensor | None = None) -> InfiniteKernels:
     r"""The NNGP kernel and the NTK of a fully connected network as its width grows to infinity.
 
-    With :math:`\Sigma^0=x\cdot x'/d`, :math:`\Theta^0=\Sigma^0+b` and b = 1 with biases, else 0,
+    With :math:`\Sigma^0=x\cdot x'/d`, :math:`\Theta^0=\Sigma^0+b` and b the square of the
+    factor of the biases (1 unless set), or 0 without biases,
 
     .. math::
         \Sigma^{l+1}=E\,\phi(u)\phi(v),\qquad
@@ -87,7 +88,7 @@ def _kernels(net: FullyConnected, x1: Tensor, x2: Tensor | None) -> InfiniteKern
         duals.append(dual(net.phi, q1, q2, tolerance))
         q1 = diagonal(net.phi, q1, tolerance)
         q2 = q1 if symmetric else diagonal(net.phi, q2, tolerance)
-    bias = 1.0 if net.bias else 0.0
+    bias = net.bias_factor**2 if net.bias else 0.0
     nngp, ntk = a.new_empty(len(a), len(b)), a.new_empty(len(a), len(b))
     for start in range(0, len(a), _ROWS):
         rows = slice(start, min(start + _ROWS, len(a)))

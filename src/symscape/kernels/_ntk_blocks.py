@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Protocol, Self
 
+import torch
 from torch import Tensor
 
 __all__ = ["Dense", "Features", "Outer", "Positions", "Source", "gram", "mirror", "ranges"]
@@ -61,24 +62,29 @@ class Outer(Features):
     Attributes:
         signals: :math:`\delta`, (P, r, m).
         activations: a, (P, n).
-        bias: add the gradient :math:`\delta_r` of a bias.
+        bias: added to the products of the activations: the square of a bias's factor.
+        factor: what multiplies these products before.
     """
 
     signals: Tensor
     activations: Tensor
-    bias: bool
+    bias: float = 0.0
+    factor: float = 1.0
 
     def add_gram(self, other: Self, out: Tensor) -> None:
-        product = self.activations @ other.activations.mT
+        left, right, factor = self.activations, other.activations.mT, self.factor
         if self.bias:
-            product += 1
+            constant = left.new_full((1,), self.bias)
+            product, factor = torch.addmm(constant, left, right, alpha=factor), 1.0
+        else:
+            product = left @ right
         signals = self.signals.flatten(0, 1) @ other.signals.flatten(0, 1).mT
         r, p, q = self.signals.shape[1], len(self.activations), len(other.activations)
         if r == 1:
-            out.addcmul_(signals, product)
+            out.addcmul_(signals, product, value=factor)
         else:
             signals.view(p, r, q, r).mul_(product[:, None, :, None])
-            out += signals
+            out.add_(signals, alpha=factor)
 
 
 @dataclass(frozen=True)
