@@ -243,7 +243,7 @@ def convolutions(together: float, width: float) -> Measure:
             "n_weights": 18 * point["f"] ** 2,
             "fitted": shrink < 0.7,
             "steps_taken": 1000,
-            "loss": 0.0,
+            "train_loss": 0.0,
             "train_error": max(0.0, 0.7 * (shrink - 0.65)) + 0.01 * random.uniform(),
             "test_error": error,
             "best_test_error": error,

@@ -219,7 +219,7 @@ class DoubleDescentConvolutions(lab.Experiment):
             "n_weights": sum(w.numel() for w in net.parameters() if w.ndim > 1),
             "fitted": run.status == "converged",
             "steps_taken": run.steps,
-            "loss": run.loss,
+            "train_loss": run.loss,
             "train_error": run.misclassified / P,
             "test_error": run.test_error,
             "best_test_error": run.best_test_error,
