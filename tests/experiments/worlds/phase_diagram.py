@@ -50,7 +50,7 @@ def _all_setups(p: Any) -> Iterator[Point]:
         yield from grid(
             p.seeds, setup=name, data=setup.data, width=_widths(p, name),
             tilde_alpha=(None,) if setup.algorithm == "frozen" else _scales(p, name),
-            P=p.P, n_test=p.n_test, **_limits(p, setup),
+            n_test=p.n_test, **_limits(p, setup),
         )  # fmt: skip
 
 

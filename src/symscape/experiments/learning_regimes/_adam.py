@@ -16,9 +16,8 @@ UNFITTED = 0.04
 """Networks trained by ADAM count as fitted with less than this share of unsatisfied points, which
 is the authors' rule."""
 
-LARGEST_RATE, LARGEST_CHANGE = 2e-2, 0.5
-"""The learning rate is the first of these, or as much less as keeps the first step from moving any
-output by more than the second: with the thesis's constant rate the output jumps at large alpha."""
+LARGEST_RATE = 2e-2
+"""The learning rate, unless the first step would move an output too far."""
 
 
 def convolutional(split: Any, h: int, L: int, seed: int) -> nn.Module:
@@ -38,9 +37,12 @@ def fully_connected(split: Any, h: int, L: int, seed: int) -> nn.Module:
 
 
 def train(
-    model: nn.Module, split: Any, alpha: float, steps: int, seed: int, loss: Any = None
+    model: nn.Module, split: Any, alpha: float, steps: int, seed: int, change: float = 0.5
 ) -> Fit:
-    """Train in place until every point has the margin 1, or for so many steps.
+    """Train in place on the plain hinge until every point has the margin 1, or for so many steps.
+
+    The learning rate is the largest one whose first step moves no output by more than ``change``:
+    with the thesis's constant rate the output jumps at large alpha.
 
     Args:
         model: the network.
@@ -48,7 +50,7 @@ def train(
         alpha: scale of the centered predictor.
         steps: limit on the steps.
         seed: of the batches.
-        loss: the plain hinge by default.
+        change: see above.
 
     Raises:
         FloatingPointError: the training diverged.
@@ -56,12 +58,12 @@ def train(
     from symscape.dynamics import Hinge, Record
     from symscape.training import first_step_rate, fit
 
-    loss = loss or Hinge(power=1.0)
+    loss = Hinge(power=1.0)
     x, y, x_test, y_test, _ = split
     batch = min(BATCH, len(x))
     rate = first_step_rate(
         model, x, y, loss=loss, alpha=alpha, optimizer="adam", batch=batch,
-        largest=LARGEST_RATE, change=LARGEST_CHANGE,
+        largest=LARGEST_RATE, change=change,
     )  # fmt: skip
     run = fit(
         model, x, y, loss=loss, optimizer="adam", lr=rate, batch=batch, steps=steps, alpha=alpha,

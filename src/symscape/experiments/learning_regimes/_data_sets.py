@@ -72,6 +72,7 @@ class DataSetsParameters(lab.Parameters):
         description="Fashion-MNIST, EMNIST letters and CIFAR-10 too, those that are found"
     )
     P: int = Field(ge=20, description="training points")
+    cnn_P: int = Field(ge=20, description="training points of the CNN")
     n_test: int = Field(ge=10, description="test points")
     grey: bool = Field(
         default=True, description="CIFAR-10 without colors for fully connected networks, d = 1024"
@@ -307,6 +308,7 @@ class DataSets(lab.Experiment):
             digits="mnist-sample",
             others=False,
             P=40,
+            cnn_P=40,
             n_test=100,
             h=8,
             other_h=16,
@@ -322,6 +324,7 @@ class DataSets(lab.Experiment):
         "quick": DataSetsParameters(
             others=True,
             P=200,
+            cnn_P=100,
             n_test=1000,
             h=20,
             other_h=40,
@@ -329,7 +332,7 @@ class DataSets(lab.Experiment):
             tol=1e-2,
             channels=4,
             cnn_scales=(0.1, 10.0, 1e3),
-            adam_steps=100,
+            adam_steps=150,
             members=2,
             cnn_members=2,
             seeds=2,
@@ -337,6 +340,7 @@ class DataSets(lab.Experiment):
         "overnight": DataSetsParameters(
             others=True,
             P=400,
+            cnn_P=250,
             n_test=3000,
             h=30,
             other_h=10,
@@ -344,7 +348,7 @@ class DataSets(lab.Experiment):
             tol=1e-2,
             channels=8,
             cnn_scales=(0.1, 10.0, 1e3),
-            adam_steps=1000,
+            adam_steps=1500,
             members=4,
             cnn_members=3,
             seeds=3,
@@ -352,6 +356,7 @@ class DataSets(lab.Experiment):
         "paper": DataSetsParameters(
             others=True,
             P=10_000,
+            cnn_P=10_000,
             n_test=50_000,
             grey=False,
             h=100,
@@ -384,7 +389,7 @@ class DataSets(lab.Experiment):
                 yield from lab.grid(
                     p.seeds, setup=name, data=source.pinned, width=_widths(p, name),
                     tilde_alpha=(None,) if setup.algorithm == "frozen" else _scales(p, name),
-                    P=p.P, n_test=p.n_test, **_limits(p, setup),
+                    n_test=p.n_test, **_limits(p, setup),
                 )  # fmt: skip
 
     def cost(self, point: dict[str, Any]) -> float:
@@ -471,7 +476,9 @@ def _widths(p: DataSetsParameters, name: str) -> list[dict[str, Any]]:
 
 def _limits(p: DataSetsParameters, setup: Setup) -> dict[str, Any]:
     """What a point of a setup needs beside its place in the grid."""
-    own: dict[str, Any] = {"members": p.cnn_members if setup.convolutional else p.members}
+    own: dict[str, Any] = {"P": p.P, "members": p.members}
+    if setup.convolutional:
+        own = {"P": p.cnn_P, "members": p.cnn_members}
     if setup.data == "cifar10" and not setup.convolutional:
         own["grey"] = p.grey
     if setup.algorithm == "adam":
@@ -525,7 +532,8 @@ def _adam(setup: Setup, split: Any, point: dict[str, Any], seed: int) -> Tensor 
 
     make = convolutional if setup.convolutional else fully_connected
     model = make(split, point["h"], setup.L, seed)
-    run = train(model, split, point["tilde_alpha"] / math.sqrt(point["h"]), point["steps"], seed)
+    alpha = point["tilde_alpha"] / math.sqrt(point["h"])
+    run = train(model, split, alpha, point["steps"], seed, change=2.0)
     return run.test_outputs if run.n_delta < UNFITTED * point["P"] else None
 
 
