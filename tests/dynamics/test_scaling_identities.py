@@ -7,15 +7,19 @@ import pytest
 import torch
 
 from symscape.dynamics import (
+    SGD,
     ErrorPerStep,
     EulerThesis,
     FixedStep,
+    GradientDescent,
     Hinge,
     RungeKutta,
     SoftHinge,
     Stop,
     displacement,
+    preactivation_speed,
     train,
+    train_ensemble,
 )
 from symscape.dynamics._network_objective import NetworkObjective
 from symscape.kernels import empirical_ntk, kernel_change
@@ -137,3 +141,38 @@ def test_a_constant_zero_is_wrong_everywhere():
     measures = NetworkObjective(net, x, y, Hinge(), None, w).evaluate(w)
     assert measures.loss == [0.5]
     assert measures.n_delta == measures.misclassified == [30]
+
+
+def test_factor_of_the_biases_in_kernels_and_training(smooth_problem):
+    """Biases s b learn as biases b whose rate is s^2."""
+    _, _, x, y = smooth_problem
+    net = FullyConnected(8, 12, 2, parametrization="ntp", activation="tanh", bias_factor=0.3)
+    w = net.initial_weights(0) + 0.1
+    jacobian = torch.func.jacrev(net)(w, x)
+    torch.testing.assert_close(empirical_ntk(net, x, w=w), jacobian @ jacobian.T)
+    speeds = preactivation_speed(net, w, x, y, loss=SoftHinge())
+    step = train(
+        net, w, x, y, loss=SoftHinge(), integrator=GradientDescent(1e-6), stop=Stop(max_steps=1)
+    )
+    for l, speed in enumerate(speeds.tolist()):
+        moved = (net.preactivations(step.w, x)[l] - net.preactivations(w, x)[l]) / 1e-6
+        assert speed == pytest.approx(float(moved.square().mean().sqrt()), rel=1e-4)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_factor_of_the_biases_in_batches(smooth_problem, batch_norm):
+    """On the whole training set as one batch: the folded network has the loss of the batch."""
+    _, _, x, y = smooth_problem
+    runs = []
+    for strategy in ("loop", "batched"):
+        net = FullyConnected(8, 12, 2, activation="tanh", bias_factor=0.3)
+        w0 = torch.stack([net.initial_weights(seed, "pytorch") for seed in range(2)])
+        integrator = SGD(0.05, len(x), batch_norm=batch_norm)
+        same = {"loss": SoftHinge(), "stop": Stop(max_steps=20)}
+        runs.append(train_ensemble(net, w0, x, y, integrator=integrator, strategy=strategy, **same))
+        if not batch_norm:
+            descent = train(net, w0[0], x, y, integrator=GradientDescent(0.05), **same)
+            torch.testing.assert_close(runs[-1][0].w, descent.w, atol=1e-12, rtol=0)
+    for one, other in zip(*runs, strict=True):
+        torch.testing.assert_close(one.w, other.w, atol=1e-10, rtol=0)
+        assert one.loss < 1.0

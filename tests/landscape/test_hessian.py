@@ -50,6 +50,16 @@ def test_layer_formula_agrees_with_autograd(
     assert_same(hessian(net, w, x, y, loss, block=block), hessian_by_autograd(net, w, x, y, loss))
 
 
+@pytest.mark.parametrize(("h", "L"), [(4.5, 2), (3.4, 3)])
+def test_layers_of_different_widths(problem, h, L):
+    net, w, x, y, loss = problem(2, P=20, d=3, h=h, L=L, activation="tanh")
+    assert len(set(net.widths)) == 2
+    assert_same(hessian(net, w, x, y, loss), hessian_by_autograd(net, w, x, y, loss))
+    v = torch.randn(len(w), generator=torch.Generator().manual_seed(0), dtype=w.dtype)
+    expected = hessian(net, w, x, y, loss).H @ v
+    torch.testing.assert_close(HessianOperator(net, w, x, y, loss).h(v), expected)
+
+
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_sum_is_the_hessian_of_the_loss(problem, activation):
     net, w, x, y, loss = problem(1, activation=activation)
@@ -282,6 +292,9 @@ def test_wrong_input_is_named(problem):
         for function in (hessian, h0_spectrum, HessianOperator):
             with pytest.raises(ValueError, match=rf"w must have shape \({len(w)},\); got"):
                 function(net, wrong, x, y, loss)
+    slow = FullyConnected(d=4, h=5, L=2, bias_factor=0.1)
+    with pytest.raises(ValueError, match=r"net: bias_factor=0\.1 given"):
+        hessian(slow, slow.initial_weights(0), x, y, loss)
     two = FullyConnected(d=4, h=5, L=2, c=2)
     with pytest.raises(ValueError, match="one output"):
         hessian(two, two.initial_weights(0), x, y, loss)

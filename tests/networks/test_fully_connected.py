@@ -315,3 +315,14 @@ def test_wrong_tensors_are_named():
         net.pack(net.unpack(w)[:1])
     with pytest.raises(ValueError, match="N: 0 given"):
         width_from_weights(0, 3, 2)
+
+
+def test_factor_of_the_biases():
+    net = FullyConnected(4, 6, 2, bias_factor=0.1)
+    w, x = net.initial_weights(1, "pytorch"), inputs(5, 4)
+    small = [(matrix, 0.1 * b) for matrix, b in net.unpack(w)]
+    plain = FullyConnected(4, 6, 2)
+    torch.testing.assert_close(net(w, x), plain(plain.pack(small), x))
+    for wrong in (0, -1.0, float("inf")):
+        with pytest.raises(ValueError, match=r"bias_factor: .* given; allowed: a positive number"):
+            FullyConnected(4, 6, 2, bias_factor=wrong)

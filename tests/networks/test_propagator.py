@@ -25,6 +25,11 @@ NETS += [
         ["relu", "tanh", "softplus"], [(7.4, 3), (4.5, 2)], [1, 3], [True, False]
     )
 ]
+NETS += [
+    FullyConnected(5, 7, L, parametrization="ntp", activation=name, bias_factor=0.1)
+    for name in ("relu", "softplus")
+    for L in (0, 2)
+]
 
 
 def case(net, P=150, members=None, dtype=torch.float64):

@@ -48,7 +48,7 @@ class BatchNetwork:
             self._below.append(z)
             a = net.prefactors[index] * (matrix @ z)
             if b is not None:
-                a = a + b.unsqueeze(-1)
+                a = a + net.bias_factor * b.unsqueeze(-1)
             if index == net.L:
                 break
             if self._batch_norm:
@@ -71,7 +71,8 @@ class BatchNetwork:
             matrix, b = self._layers[index]
             prefactor = net.prefactors[index]
             below = self._below[index]
-            gradients.append((prefactor * (delta @ below.mT), None if b is None else delta.sum(-1)))
+            to_bias = None if b is None else net.bias_factor * delta.sum(-1)
+            gradients.append((prefactor * (delta @ below.mT), to_bias))
             if index == 0:
                 break
             delta = prefactor * (matrix.mT @ delta) * self._slopes[index - 1]
@@ -97,11 +98,12 @@ class BatchNetwork:
             if index == net.L or b is None:
                 folded.append((matrix, b))
                 break
+            b = net.bias_factor * b
             a = net.prefactors[index] * (matrix @ z) + b.unsqueeze(-1)
             deviation = torch.rsqrt(a.var(-1, correction=0) + _EPSILON)
             factor = scales[:, index] * deviation
             shift = factor * (b - a.mean(-1)) + shifts[:, index]
-            folded.append((factor.unsqueeze(-1) * matrix, shift))
+            folded.append((factor.unsqueeze(-1) * matrix, shift / net.bias_factor))
             z = net.phi.f(factor.unsqueeze(-1) * (a - b.unsqueeze(-1)) + shift.unsqueeze(-1))
         return net.pack(folded)
 

@@ -102,7 +102,7 @@ def _moving(net: FullyConnected, w: Tensor, velocity: Tensor, x: Tensor) -> list
     for a, ((W, _), (W_dot, b_dot), prefactor) in zip(preactivations, layers, strict=False):
         a_dot = prefactor * (W_dot @ z + W @ z_dot)
         if b_dot is not None:
-            a_dot = a_dot + b_dot.unsqueeze(-1)
+            a_dot = a_dot + net.bias_factor * b_dot.unsqueeze(-1)
         moving.append(a_dot)
         z, z_dot = net.phi.f(a.mT), net.phi.df(a.mT) * a_dot
     return moving

@@ -116,9 +116,11 @@ def propagate(net: FullyConnected, w: Tensor, x: Tensor) -> Propagation:
         x: inputs, ``(P, d)``.
 
     Raises:
-        ValueError: more than one output, or wrong shapes or dtypes.
+        ValueError: more than one output, a factor of the biases, or wrong shapes or dtypes.
     """
     require_scalar(net)
+    if net.bias and net.bias_factor != 1.0:
+        raise ValueError(f"net: bias_factor={net.bias_factor} given; allowed: 1 for the landscape")
     require_parameters(net, w)
     if x.ndim != 2 or x.shape[1] != net.d:
         raise ValueError(f"x must have shape (P, {net.d}); got {tuple(x.shape)}")

@@ -93,10 +93,10 @@ class CompiledEngine:
 
 
 def factors_in_w(net: FullyConnected) -> np.ndarray:
-    """The factor of each entry of w: that of its layer for weights, 1 for biases."""
+    """The factor of each entry of w: that of its layer, or of the biases."""
     parts = []
     for (out, fan_in), factor in zip(net.shapes, layer_factors(net), strict=True):
         parts.append(np.full(out * fan_in, factor))
         if net.bias:
-            parts.append(np.ones(out))
+            parts.append(np.full(out, net.bias_factor))
     return np.concatenate(parts)

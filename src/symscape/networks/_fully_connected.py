@@ -28,8 +28,8 @@ class FullyConnected:
     r"""A fully connected network with ``L`` hidden layers of width ``h``.
 
     .. math::
-        \tilde z^{1} &= \lambda_1 W^1 x + b^1, \qquad z^l = \phi(\tilde z^l), \\
-        \tilde z^{l+1} &= \lambda_{l+1} W^{l+1} z^l + b^{l+1}, \qquad f = \tilde z^{L+1},
+        \tilde z^{1} &= \lambda_1 W^1 x + s b^1, \qquad z^l = \phi(\tilde z^l), \\
+        \tilde z^{l+1} &= \lambda_{l+1} W^{l+1} z^l + s b^{l+1}, \qquad f = \tilde z^{L+1},
 
     with the prefactors :math:`\lambda_l` = {fan-in of layer l} :math:`^{-a_l}`:
 
@@ -59,13 +59,14 @@ class FullyConnected:
             :class:`Activation`.
         bias: whether every layer has a bias.
         normalized: give the named activation unit second moment (the sqrt(2)-relu).
+        bias_factor: the factor s of the biases, > 0: the smaller, the slower they learn.
 
     Raises:
         ValueError: a size out of range, an unknown name, or ``normalized`` together with an
             :class:`Activation` object (which carries its own scale).
 
     Source: Introduction, Eq. 2 and Table 1; Ch. 1, Eq. 6-8; Ch. 2, paper B, code (widths that are
-    not integers).
+    not integers); Ch. 3, paper I, App. J (bias_factor 0.1).
     """
 
     d: int
@@ -76,10 +77,13 @@ class FullyConnected:
     activation: Activation | str = "relu"
     bias: bool = True
     normalized: bool = False
+    bias_factor: float = 1.0
 
     def __post_init__(self) -> None:
         integer_fields(self, d=1, L=0, c=1)
         object.__setattr__(self, "h", _width(self.h))
+        if not 0 < self.bias_factor < math.inf:
+            raise refused("bias_factor", self.bias_factor, "a positive number")
         if self.parametrization not in _PARAMETRIZATIONS:
             allowed = ", ".join(_PARAMETRIZATIONS)
             raise ValueError(f"parametrization: {self.parametrization!r} given; allowed: {allowed}")
@@ -276,7 +280,7 @@ class FullyConnected:
             prefactor = self.prefactors[index]
             a = (matrix if prefactor == 1.0 else prefactor * matrix) @ z
             if b is not None:
-                a = a + b.unsqueeze(-1)
+                a = a + (b if self.bias_factor == 1.0 else self.bias_factor * b).unsqueeze(-1)
             outputs.append(a)
             if index < self.L:
                 z = self.phi.f(a)

@@ -121,7 +121,7 @@ def _augmented_order(net: FullyConnected) -> tuple[Tensor, Tensor, Tensor]:
         columns, scale = [matrix], [torch.full(matrix.shape, factor, dtype=torch.float64)]
         if b is not None:
             columns.append(b.unsqueeze(1))
-            scale.append(torch.ones(len(b), 1, dtype=torch.float64))
+            scale.append(torch.full((len(b), 1), net.bias_factor, dtype=torch.float64))
         indices.append(torch.cat(columns, 1).flatten())
         factors.append(torch.cat(scale, 1).flatten())
     order = torch.cat(indices)
