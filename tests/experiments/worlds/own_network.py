@@ -15,8 +15,8 @@ def _changed(point: Point, generator: np.random.Generator, *, thesis: bool) -> R
     """The exponents of chapter 3; or 1/2 in lazy training, as where activations have kinks, and 1
     in feature training, as where weights do not inflate."""
     L, h = SIZES[point["model"]]
-    lazy, feature = (1.0, 2 * L / (L + 1)) if thesis else (0.5, 1.0)
-    x = point["alpha"] * math.sqrt(h) / 5
+    lazy, feature, crossover = (1.0, 2 * L / (L + 1), 5.0) if thesis else (0.5, 1.0, 0.5)
+    x = point["alpha"] * math.sqrt(h) / crossover
     change = x**-lazy * (1 + x**-4) ** ((feature - lazy) / 4)
     return {
         "change": change * math.exp(0.1 * generator.standard_normal()),
