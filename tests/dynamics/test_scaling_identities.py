@@ -176,3 +176,15 @@ def test_factor_of_the_biases_in_batches(smooth_problem, batch_norm):
     for one, other in zip(*runs, strict=True):
         torch.testing.assert_close(one.w, other.w, atol=1e-10, rtol=0)
         assert one.loss < 1.0
+
+
+def test_relu_networks_are_homogeneous_in_their_weights():
+    L, factor = 3, 1.7
+    net = FullyConnected(5, 9, L, bias=False, parametrization="ntp", normalized=True)
+    x = torch.randn(12, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    w = net.initial_weights(0)
+    torch.testing.assert_close(net(factor * w, x), factor ** (L + 1) * net(w, x))
+    kernel, scaled = (empirical_ntk(net, x, w=v) for v in (w, factor * w))
+    torch.testing.assert_close(scaled, factor ** (2 * L) * kernel)
+    jacobian = torch.func.jacrev(net)(w, x)
+    torch.testing.assert_close(jacobian @ w, (L + 1) * net(w, x))
