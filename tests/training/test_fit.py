@@ -355,6 +355,17 @@ def test_bad_input_is_a_sentence(data, changes, words):
     assert "\n" not in str(caught.value)
 
 
+def test_a_scale_that_float32_does_not_resolve_is_refused(data):
+    x, y, *_ = data
+    single = NET.module(NET.initial_weights(0).float())
+    more = {"loss": Hinge(), "lr": 1e-9, "steps": 1, "alpha": 1e8}
+    with pytest.raises(
+        ValueError, match=r"alpha: 1e\+08 given with outputs of torch.float32, .*float64"
+    ):
+        training.fit(single, x.float(), y.float(), **more)
+    assert training.fit(NET.module(NET.initial_weights(0)), x, y, **more).steps == 1
+
+
 def test_importing_training_loads_no_lightning():
     code = "import sys, symscape.training; print('lightning_fabric' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

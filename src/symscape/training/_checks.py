@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from symscape.dynamics import Loss, check_labels
 from symscape.training._model import outputs, trial_outputs
 
-__all__ = ["check_data", "check_numbers", "check_stationary"]
+__all__ = ["check_data", "check_numbers", "check_resolution", "check_stationary"]
+
+_RESOLUTION = 0.1  # of the predictor, whose margins are of order 1
 
 
 @torch.no_grad()
@@ -65,6 +67,17 @@ def check_numbers(lr: float, alpha: float | None, optimizer: str) -> None:
         raise ValueError(f"alpha: {alpha!r} given; allowed: a positive number, or None")
     if optimizer not in ("adam", "sgd"):
         raise ValueError(f"optimizer: {optimizer!r} given; allowed: 'adam' or 'sgd'")
+
+
+def check_resolution(alpha: float, f0: Tensor) -> None:
+    """Raise ValueError where rounding of f is no longer small in alpha (f - f0)."""
+    rounding = alpha * torch.finfo(f0.dtype).eps * float(f0.abs().max())
+    if rounding > _RESOLUTION:
+        raise ValueError(
+            f"alpha: {alpha:g} given with outputs of {f0.dtype}, whose rounding moves the "
+            f"predictor by {rounding:.1g}; allowed: at most {_RESOLUTION}, by a smaller alpha or a "
+            "model in float64"
+        )
 
 
 def check_data(

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from symscape._arguments import integer
 from symscape.dynamics import Loss, Record
 from symscape.training._batches import Batches
-from symscape.training._checks import check_data, check_numbers, check_stationary
+from symscape.training._checks import check_data, check_numbers, check_resolution, check_stationary
 from symscape.training._model import all_outputs, outputs
 from symscape.training._optimizer import OptimizerName, make_optimizer
 
@@ -116,7 +116,8 @@ def fit(
     Args:
         model: from (P, ...) to (P,), (P, 1) or (P, c); in the mode (training or evaluation) in
             which its steps are to be done. With ``alpha``, its outputs must be a function of the
-            parameters and the point alone, see :func:`check_stationary`; without, modules with
+            parameters and the point alone, see :func:`check_stationary`, and precise enough that F
+            is resolved to a tenth; without, modules with
             dropout or batch normalization are looked at in evaluation mode.
         x: training points, (P, ...), of the model's dtype and on its device.
         y: labels as the loss takes them, (P,): +1 and -1 of the outputs' dtype, or int64 classes.
@@ -254,6 +255,7 @@ class _Training:
         self.test_f0: Tensor | None = None
         if alpha is not None:
             self.f0 = all_outputs(self.model, x)
+            check_resolution(alpha, self.f0)
             self.test_f0 = None if test is None else all_outputs(self.model, test[0])
         self.step = 0
         self.seconds = 0.0
