@@ -230,8 +230,8 @@ def _initial(point: dict[str, Any]) -> dict[str, Any]:
     from symscape.networks import FullyConnected
 
     ntp = point["parametrization"] == "ntp"
-    # Standard biases add to the kernel what does not grow with h; of five layers it is half of the
-    # kernel at h = 32, and hides the exponent up to h = 500.
+    # Standard biases add to the kernel what does not grow with h: of five layers as much as the
+    # weights do at h = 32, which hides the exponent.
     net = FullyConnected(
         INPUTS, point["h"], point["L"], parametrization=point["parametrization"], normalized=ntp,
         bias=False,
