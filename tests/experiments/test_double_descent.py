@@ -17,7 +17,7 @@ from symscape.experiments.double_descent._ensembles import excess, limit, whole
 from symscape.experiments.double_descent._kernel import _trained, deviation, relative_fluctuation
 from symscape.experiments.double_descent._parity_nets import network, pinned, split, trained
 from symscape.experiments.double_descent._width import _width
-from symscape.experiments.double_descent._width_claims import power
+from symscape.experiments.double_descent._width_claims import _envelope, power
 from symscape.lab import InputError, Row, Table
 
 
@@ -90,6 +90,14 @@ def test_repeated_seeds_weigh_twice(curve):
     once, twice = curve.mean((0, 1)), curve.mean((0, 0, 1, 1))
     np.testing.assert_allclose(once.ensemble, twice.ensemble)
     np.testing.assert_allclose(once.single, twice.single)
+
+
+def test_ensembles_at_equal_cost_are_as_large_as_there_are_nets(curve):
+    mean = curve.everyone
+    cheaper = mean.ratio >= 1.5
+    cheapest = [mean.of_members(n)[cheaper & (n * mean.N * mean.steps <= (mean.N * mean.steps)[-1])]
+                for n in (2, 3)]  # fmt: skip
+    assert _envelope(mean, 1.0) == pytest.approx(np.concatenate(cheapest).min() / mean.single[-1])
 
 
 def test_powers_of_exact_laws(curve):

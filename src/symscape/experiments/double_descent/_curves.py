@@ -29,6 +29,7 @@ class Mean:
     """A curve averaged over seeds, by size; norms are over the patterns, squared ones averaged.
 
     Attributes:
+        nets: how many there are of each size.
         N: number of weights.
         ratio: N over N*.
         fitted: share of the nets with zero loss.
@@ -46,6 +47,7 @@ class Mean:
         of_members: test errors of ensembles of n nets, by size.
     """
 
+    nets: int
     N: Array
     ratio: Array
     fitted: Array
@@ -127,6 +129,7 @@ class Curve:
             return _average(self.rows[name][some][:, alive])
 
         return Mean(
+            nets=len(some),
             N=self.N[alive],
             ratio=self.N[alive] / N_star,
             fitted=average("fitted"),

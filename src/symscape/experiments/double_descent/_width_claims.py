@@ -237,6 +237,7 @@ def _envelope(mean: Mean, factor: float) -> float:
     errors = [
         error
         for n in ENSEMBLES
+        if n <= mean.nets
         for error in mean.of_members(n)[fitting & (training_cost(mean, n) <= budget)]
     ]
     if not errors:
