@@ -34,7 +34,7 @@ LEVELS = (0.999, 0.99, 0.97, 0.9, 0.75, 0.5, 0.35, 0.2, 0.1, 0.05)
 TOLERANCE = 1e-3
 """Error of a step of the flow, relative to the weights, or a hundredth of that in the outputs.
 
-Test outputs at the end are then those of the exact flow within 0.5 %, a hundred times less than
+Test outputs at the end are then those of the exact flow within 1 %, a hundred times less than
 what two initializations differ by; ``regimes-details`` measures it.
 """
 

@@ -74,14 +74,14 @@ class Scan(lab.Experiment):
     Parameters = ScanParameters
     profiles = {  # noqa: RUF012
         "smoke": ScanParameters(
-            nets=((1, 8), (2, 8), (2, 16)),
-            scales=(0.1, 1.0, 1e3, 1e4),
-            n=16,
+            nets=((2, 8), (2, 16)),
+            scales=(1.0, 32.0, 1e4),
+            n=12,
             n_test=100,
             seeds=2,
             ensemble=3,
-            ensemble_scales=(0.1, 1e4),
-            smallest_scale=0.05,
+            ensemble_scales=(1.0, 1e4),
+            smallest_scale=0.5,
             source="mnist-sample",
             n_images=20,
             n_test_images=100,

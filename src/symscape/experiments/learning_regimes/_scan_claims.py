@@ -681,7 +681,7 @@ CLAIMS = (
         Tolerance.at_most(
             0.02,
             "distance of the test outputs from those of the frozen kernel over their size: 2 %, of "
-            "which the steps of the two flows make half a percent",
+            "which the steps of the two flows make up to one",
         ),
         _to_frozen(distance),
     ),
