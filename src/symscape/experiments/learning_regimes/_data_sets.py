@@ -382,9 +382,10 @@ class DataSets(lab.Experiment):
         for name, setup in SETUPS.items():
             if setup.data in found:
                 source = found[setup.data]
-                if p.P + p.n_test > source.n:
+                needed = max(p.P, p.cnn_P) + p.n_test
+                if needed > source.n:
                     raise ValueError(
-                        f"{p.P + p.n_test} images are asked for, and {source.name} has {source.n}"
+                        f"{needed} images are asked for, and {source.name} has {source.n}"
                     )
                 yield from lab.grid(
                     p.seeds, setup=name, data=source.pinned, width=_widths(p, name),

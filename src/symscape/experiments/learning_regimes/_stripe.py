@@ -299,7 +299,7 @@ LEVELS = (0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05)
 class _Run:
     """A trained network with one hidden layer, and its start."""
 
-    def __init__(self, net: Any, w0: Tensor, result: Any, level: float, parallel: int) -> None:
+    def __init__(self, net: Any, w0: Tensor, result: Any, parallel: int) -> None:
         self.net, self.w0, self.w = net, w0, result.w
         self.snapshots = result.snapshots
         self.ended = result.status == "converged"
@@ -348,7 +348,7 @@ def _train(x: Tensor, y: Tensor, tilde_alpha: float, point: dict[str, Any]) -> _
         ),
     )  # fmt: skip
     result.raise_if_diverged()
-    return _Run(net, w0, result, level, point["parallel"])
+    return _Run(net, w0, result, point["parallel"])
 
 
 def _alignment_figure(table: Table, p: InvariantParameters) -> Figure:
