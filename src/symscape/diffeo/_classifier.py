@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import warnings
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from symscape.diffeo._maximum_entropy import MaximumEntropy
 from symscape.diffeo._preparation import normalized_images
 from symscape.diffeo._probing import probing
 from symscape.diffeo._stability import Distances, Stability, measure_distances
+from symscape.training import named_model
 
-__all__ = ["ClassifierStability", "classifier_stability", "load_classifier", "place"]
+__all__ = ["ClassifierStability", "classifier_stability", "place"]
 
 _FARTHEST = 1e150  # from 1, up or down: its square is a float64
 _LEAST_IMAGES = 3  # so that D and G are defined, see Stability
@@ -52,7 +52,7 @@ def classifier_stability(
     Images are normalized as those of the thesis, and have the dtype of the model's parameters.
 
     Args:
-        model: the function takes nothing and returns a module.
+        model: the function returns a module; see :func:`symscape.training.named_model`.
         data: a name that :func:`symscape.datasets.load` knows.
         delta: nominal displacement in pixels.
         c: cut-off.
@@ -67,7 +67,7 @@ def classifier_stability(
     Source: Ch. 4, Fig. 3 to 5.
     """
     count = integer("count", count, _LEAST_IMAGES)
-    classifier = load_classifier(model)
+    classifier = named_model(model, seed=seed)
     pinned, images = _test_images(data, count)
     images = _like_parameters(images, classifier)
     ensemble = MaximumEntropy.from_displacement(delta, c, images.shape[-2:])
@@ -77,31 +77,6 @@ def classifier_stability(
     found = distances.stability()
     expected = min(1.0, 0.24 * found.R**0.5)
     return ClassifierStability(model, pinned, delta, c, found, place(found.R), expected)
-
-
-def load_classifier(name: str) -> nn.Module:
-    """Import ``module:function`` and call it.
-
-    Raises:
-        ValueError: no such module or function, one that fails, or something else than a module
-            came out.
-    """
-    module, colon, function = name.partition(":")
-    if not (module and colon and function) or module.startswith("."):
-        raise ValueError(f"model: {name!r} given; allowed: module:function, as in nets:trained")
-    try:
-        factory = getattr(importlib.import_module(module), function)
-    except Exception as error:  # the module runs whatever it contains
-        raise ValueError(f"model: {name} cannot be imported: {_in_words(error)}") from error
-    try:
-        model = factory() if callable(factory) and not isinstance(factory, nn.Module) else factory
-    except Exception as error:
-        raise ValueError(f"model: {name} cannot be called: {_in_words(error)}") from error
-    if not isinstance(model, nn.Module):
-        raise ValueError(
-            f"model: {name} gives a {type(model).__name__}; allowed: a torch.nn.Module"
-        )
-    return model
 
 
 def _like_parameters(images: Tensor, classifier: nn.Module) -> Tensor:
