@@ -21,6 +21,7 @@ PACKAGES = (
     "scipy",
     "numba",
     "scikit-learn",
+    "lightning-fabric",
     "pydantic",
     "sqlalchemy",
     "dask",
