@@ -70,7 +70,7 @@ class Scan(lab.Experiment):
         "are measured on points of a sphere labeled by a slab, errors on real images as well."
     )
     sources = ("Ch. 3, paper I, Figs. 3, 4, 5, 9 and 10", "Ch. 3, paper I, Table 2")
-    version = 1
+    version = 2
     Parameters = ScanParameters
     profiles = {  # noqa: RUF012
         "smoke": ScanParameters(
