@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from symscape import kernels, lab
+from symscape import lab
 from symscape.dynamics import EulerThesis
 from symscape.experiments.learning_regimes import _details, _observed_flow, _relu, _scan_claims
 from symscape.experiments.learning_regimes import _scan_runs as runs
@@ -88,19 +87,6 @@ def test_without_f0_a_net_that_starts_at_zero_is_the_centered_one() -> None:
     assert float((F[0] - F[1]).norm() / F[0].norm()) < 1e-3
     # the same flow with another unit of time
     assert plain.time * alpha == pytest.approx(centered.time, rel=1e-3)
-
-
-def test_biases_with_a_factor_have_that_factor_squared_in_the_kernel() -> None:
-    x = _observed_flow.problem(SLAB, 16, 60).x
-    plain, factor = network(8, 12, 2), 0.3
-    w0 = plain.initial_weights(5)
-    ordinary = dataclasses.replace(plain, bias=True)
-    net, start = _details._with_biases(plain, 5, factor)
-    torch.testing.assert_close(net(start, x / factor), plain(w0, x))
-    K = kernels.empirical_ntk(plain, x, w=w0)
-    of_biases = kernels.empirical_ntk(ordinary, x, w=ordinary.initial_weights(5)) - K
-    ours = factor**2 * kernels.empirical_ntk(net, x / factor, w=start)
-    torch.testing.assert_close(ours, K + factor**2 * of_biases)
 
 
 def test_biases_with_a_vanishing_factor_change_nothing() -> None:

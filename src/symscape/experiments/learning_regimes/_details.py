@@ -332,44 +332,18 @@ def _follow_alpha_f(
 def _bias(point: Point) -> Result:
     """Two nets of the same initial weights: without and with biases, which start at 0."""
     data, plain, w0, alpha = _start(point)
-    factor = point["factor"]
-    biased, w0_biased = _with_biases(plain, point["seed"], factor)
-    scaled = data._replace(x=data.x / factor, x_test=data.x_test / factor)
+    biased = dataclasses.replace(plain, bias=True, bias_factor=point["factor"])
     result: Result = {}
-    for name, net, start, on in (
-        ("plain", plain, w0, data),
-        ("biased", biased, w0_biased, scaled),
+    for name, net, start in (
+        ("plain", plain, w0),
+        ("biased", biased, biased.initial_weights(point["seed"])),
     ):
-        run = _observed_flow.follow(net, start, on, alpha, _observed_flow.integrator())
-        F = _observed_flow.margins(net, run.w, start, on, alpha)
+        run = _observed_flow.follow(net, start, data, alpha, _observed_flow.integrator())
+        F = _observed_flow.margins(net, run.w, start, data, alpha)
         result[f"{name}_margins"] = F.numpy().astype(np.float32)
         result[f"{name}_error"] = _observed_flow.error_of(F)
         result[f"{name}_n_delta"] = run.n_delta
     return result
-
-
-def _with_biases(net: FullyConnected, seed: int, factor: float) -> tuple[FullyConnected, Tensor]:
-    """The net whose layers add ``factor`` B, and its initial parameters, with B = 0.
-
-    Biases of a ``FullyConnected`` have no factor. Its weights are multiplied by ``factor`` here,
-    and what they multiply is divided by it (the inputs by the caller): the same function, with
-    gradients of the biases that are smaller by factor^2 relative to those of the weights. The unit
-    of time changes, and no output does.
-    """
-    from symscape.networks import Activation
-
-    phi = net.phi
-    smaller = Activation(
-        phi.name,
-        lambda z: phi.f(z) / factor,
-        lambda z: phi.df(z) / factor,
-        lambda z: phi.d2f(z) / factor,
-        phi.scale / factor,
-        phi.beta,
-        phi.derivative_from_value,
-    )
-    biased = dataclasses.replace(net, bias=True, activation=smaller, normalized=False)
-    return biased, factor * biased.initial_weights(seed)
 
 
 _MEASURES = {
