@@ -88,12 +88,10 @@ def fully_connected(quick: bool) -> None:
         ours, *peers = medians(calls, 3 if h < 1000 else 1)
         product = product_seconds(P, net.n_parameters)
         samples, functions = (peer * P / SAMPLES + product for peer in peers)
-        expected = by_functions(net, w, few)
-        difference = float((empirical_ntk(net, few, w=w) - expected).abs().max() / expected.max())
         w64, x64 = w.double(), few.double()
         expected = by_functions(net, w64, x64)
-        double = empirical_ntk(net, x64, w=w64)
-        difference64 = float((double - expected).abs().max() / expected.max())
+        found = empirical_ntk(net, few, w=w), empirical_ntk(net, x64, w=w64)
+        difference, difference64 = (float((K - expected).abs().max() / expected.max()) for K in found)
         worst = min(samples, functions) / ours
         good = worst >= GOAL_NETWORK and difference < 1e-6 and difference64 < 1e-12
         print(
@@ -228,7 +226,7 @@ def many_points(quick: bool) -> None:
         print(
             f"FC L = 3, h = {h}, P = {P} in blocks, budget {memory / 2**30:.3g} GB: {taken:.1f} s, "
             f"{size / 1024:.2f} GB beside the result of {4 * P**2 / 2**30:.2f} GB | goal "
-            f"{GOAL_MEMORY / 2**30:g} GB: {verdict(size * 2**20 <= min(memory, GOAL_MEMORY))}",
+            f"{GOAL_MEMORY / 2**30:g} GB: {verdict(size * 2**20 <= GOAL_MEMORY)}",
             flush=True,
         )
 

@@ -54,7 +54,8 @@ def empirical_ntk(
             ensemble, whose members come as a leading dimension of the result.
         outputs: ``"trace"`` sums :math:`\Theta_{kk}` over the outputs k; ``"full"`` gives all
             pairs of outputs.
-        memory: bytes that may be used beside the result.
+        memory: bytes that may be used beside the result, for the arrays of a block of pairs; the
+            work space of the BLAS, a few tens of megabytes, comes on top.
 
     Returns:
         (P1, P2), or (P1, P2, c, c) with ``outputs="full"``; dtype and device of the parameters.
