@@ -91,7 +91,8 @@ def fully_connected(quick: bool) -> None:
         w64, x64 = w.double(), few.double()
         expected = by_functions(net, w64, x64)
         found = empirical_ntk(net, few, w=w), empirical_ntk(net, x64, w=w64)
-        difference, difference64 = (float((K - expected).abs().max() / expected.max()) for K in found)
+        errors = [float((K - expected).abs().max() / expected.max()) for K in found]
+        difference, difference64 = errors
         worst = min(samples, functions) / ours
         good = worst >= GOAL_NETWORK and difference < 1e-6 and difference64 < 1e-12
         print(
