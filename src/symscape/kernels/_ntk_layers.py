@@ -67,6 +67,62 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Convolved:
+    """The gradient of the weights of a convolution of a network with one output.
+
+    Attributes:
+        layer: the convolution.
+        inputs: (n, channels, ...).
+        signals: (n, 1, out, ...).
+    """
+
+    layer: Any
+    inputs: Tensor
+    signals: Tensor
+
+    def matrix(self) -> Matrix:
+        """The same from copies of what each position sees."""
+        return _patched(self.layer, self.inputs, self.signals)
+
+    def dense(self) -> Tensor:
+        """(n, 1, weights): every point is a group of one convolution of all, without copies."""
+        n, layer = len(self.inputs), self.layer
+        together = (1, -1, *self.inputs.shape[2:])
+        dimensions = len(layer.kernel_size)
+        _, gradients, _ = torch.ops.aten.convolution_backward(
+            self.signals.reshape(1, -1, *self.signals.shape[3:]),
+            self.inputs.reshape(together),
+            layer.weight.detach().repeat(n, *[1] * (dimensions + 1)),
+            None,
+            layer.stride,
+            layer.padding,
+            layer.dilation,
+            False,
+            [0] * dimensions,
+            n * layer.groups,
+            [False, True, False],
+        )
+        return gradients.reshape(n, 1, -1)
+
+    def features(self, each: bool, bias: bool = False) -> Features:
+        """In the cheaper of its two forms."""
+        T = self.signals[0, 0, 0].numel()
+        o, groups, f = len(self.layer.weight), self.layer.groups, self.layer.weight[0].numel()
+        if T > 1 and _dense_is_cheaper(1, o * f, groups * T**2, f, o // groups, each):
+            return Dense(self.dense())
+        return self.matrix().features(each, bias)
+
+    def nbytes(self) -> int:
+        """Of its tensors."""
+        return self.inputs.nbytes + self.signals.nbytes
+
+    @property
+    def at_one_position(self) -> bool:
+        """Whether the gradient is an outer product."""
+        return self.layer.groups == self.signals[0, 0, 0].numel() == 1
+
+
+@dataclass(frozen=True)
 class Lookup:
     r"""The gradient of a table of vectors: :math:`\delta_t` is added to the row looked up at t.
 
@@ -124,7 +180,7 @@ class Vector:
     at_one_position = False
 
 
-Gradient = Matrix | Lookup | Vector
+Gradient = Matrix | Convolved | Lookup | Vector
 
 
 def joined(parts: Sequence[Gradient]) -> Gradient | None:
@@ -138,6 +194,7 @@ def joined(parts: Sequence[Gradient]) -> Gradient | None:
         return parts[0]
     if all(isinstance(part, Vector) for part in parts):
         return Vector(torch.stack([part.dense() for part in parts]).sum(0))
+    parts = [part.matrix() if isinstance(part, Convolved) else part for part in parts]
     matrices = [part for part in parts if isinstance(part, Matrix)]
     if len(matrices) == len(parts):
         return Matrix(
@@ -199,6 +256,14 @@ def _linear_bias(module: Any, inputs: Tensor, signals: Tensor) -> Gradient:
 
 
 def _convolution_weight(module: Any, inputs: Tensor, signals: Tensor) -> Gradient:
+    # with several outputs they share the copies of what each position sees
+    plain = module.padding_mode == "zeros" and not isinstance(module.padding, str)
+    if signals.shape[1] == 1 and plain:
+        return Convolved(module, inputs, signals)
+    return _patched(module, inputs, signals)
+
+
+def _patched(module: Any, inputs: Tensor, signals: Tensor) -> Matrix:
     n, c = signals.shape[:2]
     groups = module.groups
     patches = _patches(module, inputs).reshape(n, groups, -1, signals[0, 0, 0].numel())
