@@ -1,5 +1,7 @@
 """Integers as arguments: one function, all packages."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -36,7 +38,7 @@ def test_bounds_are_named():
 @pytest.mark.parametrize(
     ("make", "fields"),
     [
-        (FullyConnected, {"d": 10, "h": 30, "L": 3, "c": 2}),
+        (partial(FullyConnected, h=30), {"d": 10, "L": 3, "c": 2}),
         (Stop, {"max_steps": 10, "check_every": 2}),
         (Record, {"per_decade": 3, "every": 5}),
         (Plateau, {"steps": 4}),
@@ -56,6 +58,7 @@ def test_integers_of_numpy_are_kept_as_python_integers(make, fields):
 
 def test_arguments_of_networks():
     net = FullyConnected(d=3, h=4, L=1)
+    assert type(FullyConnected(d=3, h=np.int64(4), L=1).h) is int
     assert torch.equal(net.initial_weights(np.int64(1)), net.initial_weights(1))
     assert Propagator(net, torch.zeros(2, 3), members=np.int64(2)).members == 2
     assert width_from_weights(100, np.int64(4), np.int64(1)) == 20

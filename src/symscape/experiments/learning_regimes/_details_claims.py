@@ -61,7 +61,7 @@ def _more_steps(row: Row) -> float:
 
 def _fine(table: Table, p: DetailParameters) -> Panels:
     found = _by_scale("integrators", lambda row: float(row["fine_difference"]))(table, p)
-    more = table.where(role="integrators").per_seed(_more_steps).mean()
+    more = scaling.mean(table.where(role="integrators").per_seed(_more_steps)).value
     note = f"Bounds 1e-4 and {p.fine:g}; the smaller one takes {more:.2g} times as many steps."
     return {name: estimate.noted(note) for name, estimate in found.items()}
 
