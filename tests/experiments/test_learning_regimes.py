@@ -192,3 +192,7 @@ def test_scales_must_increase_and_points_of_an_ensemble_share_their_data() -> No
     ]
     assert sorted(q["seed"] for q in at) == list(range(12))
     assert lab.find("regimes-scan").chapter == "3"
+
+
+def test_an_output_that_is_no_number_is_an_error() -> None:
+    assert _observed_flow.error_of(torch.tensor([1.0, math.nan, -1.0, 0.0])) == 0.75

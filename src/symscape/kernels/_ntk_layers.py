@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.grad import conv1d_weight, conv2d_weight, conv3d_weight
 
 from symscape.kernels._ntk_blocks import Dense, Features, Outer, Positions
 
@@ -87,20 +88,15 @@ class Convolved:
     def dense(self) -> Tensor:
         """(n, 1, weights): every point is a group of one convolution of all, without copies."""
         n, layer = len(self.inputs), self.layer
-        together = (1, -1, *self.inputs.shape[2:])
-        dimensions = len(layer.kernel_size)
-        _, gradients, _ = torch.ops.aten.convolution_backward(
+        out, *rest = layer.weight.shape
+        gradients = _WEIGHT_GRADIENTS[len(layer.kernel_size)](
+            self.inputs.reshape(1, -1, *self.inputs.shape[2:]),
+            (n * out, *rest),
             self.signals.reshape(1, -1, *self.signals.shape[3:]),
-            self.inputs.reshape(together),
-            layer.weight.detach().repeat(n, *[1] * (dimensions + 1)),
-            None,
             layer.stride,
             layer.padding,
             layer.dilation,
-            False,
-            [0] * dimensions,
             n * layer.groups,
-            [False, True, False],
         )
         return gradients.reshape(n, 1, -1)
 
@@ -234,6 +230,12 @@ def _dense_is_cheaper(c: int, weights: int, squares: int, f: int, o: int, each: 
         return c**2 * weights <= squares * (f + c**2 * (o + _OVERHEAD))
     return c * weights <= squares * (f + c * o + _OVERHEAD)
 
+
+_WEIGHT_GRADIENTS: dict[int, Callable[..., Tensor]] = {
+    1: conv1d_weight,
+    2: conv2d_weight,
+    3: conv3d_weight,
+}
 
 # products and sums over pairs of positions, in units of the operations of a matrix product
 _OVERHEAD = 16

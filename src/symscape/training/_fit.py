@@ -261,6 +261,7 @@ class _Training:
         self.seconds = 0.0
         self.best_error, self.best_step = math.nan, -1
         self.history: dict[str, list[float]] = {}
+        self._on_test: tuple[int, Tensor] | None = None
 
     def advance(self) -> None:
         """One step of the optimizer."""
@@ -304,10 +305,13 @@ class _Training:
             self.history.setdefault(name, []).append(value)
 
     def test_predictor(self) -> Tensor:
-        """F on the test set."""
+        """F on the test set, computed once at a step."""
         assert self.test is not None
-        with self._looking():
-            return self._predictor(all_outputs(self.model, self.test[0]), self.test_f0)
+        if self._on_test is None or self._on_test[0] != self.step:
+            with self._looking():
+                F = self._predictor(all_outputs(self.model, self.test[0]), self.test_f0)
+            self._on_test = self.step, F
+        return self._on_test[1]
 
     def _test_error(self, F: Tensor) -> float:
         assert self.test is not None

@@ -89,6 +89,7 @@ def measure_members(point: Point) -> Result:
     import torch
 
     from symscape import datasets, networks
+    from symscape.dynamics import misclassified
 
     data = datasets.binary_images(
         point["source"],
@@ -110,7 +111,7 @@ def measure_members(point: Point) -> Result:
     fields = [field for field in members[0] if field != "F"]
     result: Result = {field: np.array([m[field] for m in members]) for field in fields}
     F = torch.stack([m["F"] for m in members])
-    wrong = (F.mean(0) * data.y_test <= 0).double().mean()
+    wrong = misclassified(F.mean(0), data.y_test).double().mean()
     result["ensemble_error"] = float(wrong) if bool(F.isfinite().all()) else math.nan
     result["fluctuation"] = float(F.var(0).mean().sqrt()) if len(members) > 1 else math.nan
     return result
@@ -118,6 +119,7 @@ def measure_members(point: Point) -> Result:
 
 def _member(net: FullyConnected, data: Any, point: Point, member: int) -> dict[str, Any]:
     from symscape import kernels
+    from symscape.dynamics import misclassified
 
     seed = 1000 * point["seed"] + member
     w0 = net.initial_weights(seed)
@@ -134,7 +136,7 @@ def _member(net: FullyConnected, data: Any, point: Point, member: int) -> dict[s
     found: dict[str, Any] = {
         "F": F,
         "fitted": finite and run.n_delta == 0,
-        "error": float((F * data.y_test <= 0).double().mean()) if finite else math.nan,
+        "error": float(misclassified(F, data.y_test).double().mean()) if finite else math.nan,
         "size": float(size),
         "kernel_change": math.nan,
         "steps": run.steps,

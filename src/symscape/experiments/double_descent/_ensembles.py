@@ -218,7 +218,7 @@ class DoubleDescentEnsembles(lab.Experiment):
     def measure(self, point: dict[str, Any]) -> dict[str, Any]:
         import torch
 
-        from symscape.dynamics import boundary_distance, input_gradients
+        from symscape.dynamics import boundary_distance, input_gradients, misclassified
 
         x, y, x_test, y_test, _ = split(point, point["seed"])
         net, pool = network(point), point["pool"]
@@ -231,7 +231,7 @@ class DoubleDescentEnsembles(lab.Experiment):
         def of(members: NDArray[np.int_]) -> tuple[float, float, float]:
             """Error of the mean of some nets, and the distance of its boundary from the pool's."""
             mean, slope = f[members].mean(0), gradients[members].mean(0).norm(dim=-1)
-            error = float((mean * y_test <= 0).double().mean())
+            error = float(misclassified(mean, y_test).double().mean())
             return error, *boundary_distance(mean, bar, slope)
 
         drawn = np.array(
@@ -249,7 +249,7 @@ class DoubleDescentEnsembles(lab.Experiment):
             "error": drawn[:, 0],
             "delta": drawn[:, 1],
             "delta_hat": drawn[:, 2],
-            "error_of_pool": float((bar * y_test <= 0).double().mean()),
+            "error_of_pool": float(misclassified(bar, y_test).double().mean()),
         }
 
     def figures(self, table: Table, p: EnsemblesParameters) -> list[Figure]:

@@ -128,7 +128,7 @@ class Overparametrization(lab.Experiment):
         import torch
 
         from symscape.datasets import mnist_parity
-        from symscape.dynamics import Adam, Hinge, Record, Stop, train
+        from symscape.dynamics import Adam, Hinge, Record, Stop, misclassified, train
         from symscape.networks import FullyConnected
 
         data = mnist_parity(
@@ -138,7 +138,7 @@ class Overparametrization(lab.Experiment):
         if point["model"] == "linear":
             w = torch.linalg.lstsq(x, y.unsqueeze(1), driver="gelsd").solution
             train_error, test_error = (
-                float((t * (u @ w).squeeze(1) <= 0).double().mean())
+                float(misclassified((u @ w).squeeze(1), t).double().mean())
                 for u, t in ((x, y), (x_test, y_test))
             )
             return {"N": point["d"], "test_error": test_error, "fitted": train_error == 0}

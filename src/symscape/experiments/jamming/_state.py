@@ -183,7 +183,7 @@ def measure_run(
         that is not silent. Where the loss is positive, also what :func:`_spectra` and
         :func:`_cusps` give.
     """
-    from symscape.landscape import constraints, delta
+    from symscape.landscape import constraints, delta, misclassified
     from symscape.networks import FullyConnected
 
     net = FullyConnected(d=point["d"], h=point["h"], L=point["L"], activation=point["activation"])
@@ -211,7 +211,7 @@ def measure_run(
         "overlaps": overlaps.numpy().astype(np.float32),
     }
     if test is not None:
-        measured["test_error"] = (net(result.w, test[0]) * test[1] <= 0).double().mean().item()
+        measured["test_error"] = misclassified(net(result.w, test[0]), test[1]) / len(test[1])
     if not fits:
         measured.update(_spectra(net, result.w, x, y))
         measured.update(_cusps(net, result.w, x, fresh))

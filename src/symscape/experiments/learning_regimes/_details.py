@@ -313,20 +313,10 @@ def _follow_alpha_f(
 
     :math:`\frac1{\alpha^2}sp_\beta(1-\alpha fy)=\frac1\alpha sp_{\alpha\beta}(1/\alpha-fy)`.
     """
-    from symscape.dynamics import Record, SoftHinge, Stop, train
+    from symscape.dynamics import SoftHinge
 
-    result = train(
-        net,
-        w0,
-        data.x,
-        data.y,
-        loss=SoftHinge(beta=20.0 * alpha, margin=1.0 / alpha),
-        integrator=method,
-        stop=Stop(max_steps=max_steps),
-        record=Record(per_decade=0, every=None),
-    )
-    result.raise_if_diverged()
-    return result
+    loss = SoftHinge(beta=20.0 * alpha, margin=1.0 / alpha)
+    return _observed_flow.follow(net, w0, data, None, method, max_steps, loss=loss)
 
 
 def _bias(point: Point) -> Result:

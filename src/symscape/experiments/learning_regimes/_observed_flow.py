@@ -20,7 +20,7 @@ from symscape.lab import Point, Result
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from symscape.dynamics import Chebyshev, Integrator, TrainResult
+    from symscape.dynamics import Chebyshev, Integrator, Loss, TrainResult
     from symscape.networks import FullyConnected
 
 Array = NDArray[np.float64]
@@ -91,12 +91,14 @@ def follow(
     net: FullyConnected,
     w0: Tensor,
     data: Problem,
-    alpha: float,
+    alpha: float | None,
     method: Integrator,
     max_steps: int = 20_000,
     levels: tuple[float, ...] = (),
+    loss: Loss | None = None,
 ) -> TrainResult:
-    """Follow the flow until every pattern has the margin 1; weights are kept at some losses."""
+    """Follow the flow until every pattern has the margin of the loss, the soft hinge of paper I
+    unless given; weights are kept at some losses. Without alpha the predictor is f itself."""
     from symscape.dynamics import Record, SoftHinge, Stop, train
 
     result = train(
@@ -104,7 +106,7 @@ def follow(
         w0,
         data.x,
         data.y,
-        loss=SoftHinge(),
+        loss=loss or SoftHinge(),
         integrator=method,
         stop=Stop(max_steps=max_steps),
         alpha=alpha,
@@ -218,5 +220,7 @@ def observe_frozen(point: Point) -> Result:
 
 
 def error_of(on_test: Tensor) -> float:
-    """Share of the test patterns with y F <= 0."""
-    return float((on_test <= 0).double().mean())
+    """Share of the test patterns without y F > 0."""
+    from symscape.dynamics import misclassified
+
+    return float(misclassified(on_test, on_test.new_ones(())).double().mean())
